@@ -1,0 +1,60 @@
+//! What this CPU has, found at run time: one binary serves every machine of its architecture.
+
+/// An instruction set for which kernels are written, from the plainest to the best of each architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isa {
+    /// Plain Rust; runs everywhere.
+    Scalar,
+    /// x86-64 with AVX2 (FMA is not used: it would change roundings).
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    Avx512Vnni,
+    /// AArch64 Advanced SIMD, which every armv8-a CPU has (the Pi 4's Cortex-A72).
+    Neon,
+    /// NEON with the 8-bit dot products `sdot`/`udot` (the Pi 5's Cortex-A76).
+    NeonDot,
+}
+
+impl Isa {
+    /// Every instruction set, of every architecture.
+    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::Avx512Vnni, Isa::Neon, Isa::NeonDot];
+
+    /// The name used by `--kernels`, by `REQUIRE_KERNELS` and as the end of a kernel's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512Vnni => "avx512_vnni",
+            Isa::Neon => "neon",
+            Isa::NeonDot => "neon_dot",
+        }
+    }
+
+    /// The instruction set of this name.
+    pub fn from_name(name: &str) -> Option<Isa> {
+        Isa::ALL.into_iter().find(|isa| isa.name() == name)
+    }
+
+    /// Whether this CPU can execute it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Isa::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => std::arch::is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => {
+                std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512vnni")
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
+}
