@@ -1,0 +1,2 @@
+//! The command `kinglet`.
+fn main() {}

@@ -1,0 +1,22 @@
+//! Tensors, operators, the numeric contract, passes, and a slow plain reference executor.
+//!
+//! A [`Graph`] is what every importer makes and everything else reads. [`ops`] says what each operator means: the shape
+//! that it gives and, in plain loops, the values. [`qmath`] is the only definition of quantized arithmetic: the runtime's
+//! kernels are held to it bit for bit. [`passes`] rewrite a graph into an equivalent, cheaper one, and
+//! [`reference::Reference`] executes any graph without regard to speed.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod graph;
+pub mod ops;
+pub mod passes;
+pub mod qmath;
+pub mod reference;
+mod tensor;
+
+pub use error::GraphError;
+pub use graph::{Graph, Node, NodeId, Value, ValueId};
+pub use ops::Op;
+pub use reference::Execute;
+pub use tensor::{DType, Data, Quantization, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut};

@@ -1,0 +1,166 @@
+//! The numeric contract: every formula of quantized arithmetic, defined once.
+//!
+//! A real value is (q − zero point) · scale. Products are accumulated in `i32` exactly, then requantized by one `f32`
+//! multiplication, one rounding to the nearest integer with ties to even, and a clamp. Each formula fixes the order of its
+//! float operations, and uses only those that IEEE 754 defines to the bit (no fused multiply-add, no platform's `exp`), so
+//! that every kernel on every CPU gives the same bytes. Simulation in training and quantization calls these functions.
+
+use crate::{DType, GraphError, Quantization, TensorType, ops::Activation};
+
+/// The multiplier that takes an accumulator at scale `input · weight` to the output's scale. (XNNPACK uses the same order.)
+pub fn product_multiplier(input_scale: f32, weight_scale: f32, output_scale: f32) -> f32 {
+    input_scale * weight_scale / output_scale
+}
+
+/// The multiplier that takes a sum of `count` values to the output's scale of their mean.
+pub fn mean_multiplier(input_scale: f32, output_scale: f32, count: usize) -> f32 {
+    input_scale / (output_scale * count as f32)
+}
+
+/// Rounds to the nearest integer, ties to even, adds the zero point and clamps to `min..=max`.
+///
+/// The upper bound is applied to the float: CPUs disagree on what a float beyond `i32` converts to. The result is the same,
+/// since `max − zero_point` is an integer that `f32` holds. NaN, which only a float model can bring, becomes the zero point.
+pub fn round_and_clamp(x: f32, zero_point: i32, min: i32, max: i32) -> i32 {
+    let bounded = if x > (max - zero_point) as f32 { (max - zero_point) as f32 } else { x };
+    (bounded.round_ties_even() as i32).saturating_add(zero_point).max(min)
+}
+
+/// An accumulator to a quantized value: `clamp(round_ties_even(acc · multiplier) + zero_point)`.
+pub fn requantize(acc: i32, multiplier: f32, zero_point: i32, min: i32, max: i32) -> i32 {
+    round_and_clamp(acc as f32 * multiplier, zero_point, min, max)
+}
+
+/// A real number to a quantized one: `clamp(round_ties_even(x / scale) + zero_point)`, as ONNX's QuantizeLinear.
+pub fn quantize(x: f32, scale: f32, zero_point: i32, min: i32, max: i32) -> i32 {
+    round_and_clamp(x / scale, zero_point, min, max)
+}
+
+/// A quantized number to a real one.
+pub fn dequantize(q: i32, scale: f32, zero_point: i32) -> f32 {
+    (q - zero_point) as f32 * scale
+}
+
+/// The range of an activation's 8-bit values: the type's own, cut where the activation clamps.
+pub fn activation_range(activation: Activation, dtype: DType, quantization: &Quantization) -> (i32, i32) {
+    let (min, max) = dtype.bounds_8_bit();
+    let (scale, zero_point) = (quantization.scale(), quantization.zero_point());
+    let (low, high) = activation.bounds();
+    let bound = |x: f32| quantize(x, scale, zero_point, min, max);
+    (if low.is_finite() { bound(low) } else { min }, if high.is_finite() { bound(high) } else { max })
+}
+
+/// How one output of a quantized operator is made from accumulators: what a kernel's epilogue needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requantization {
+    /// One for the tensor, or one an output channel.
+    pub multipliers: Vec<f32>,
+    /// Added after rounding.
+    pub zero_point: i32,
+    /// Smallest result.
+    pub min: i32,
+    /// Largest result.
+    pub max: i32,
+}
+
+impl Requantization {
+    /// The requantization of a convolution or matrix product.
+    pub fn of_product(
+        input: &TensorType,
+        weights: &TensorType,
+        output: &TensorType,
+        activation: Activation,
+    ) -> Result<Requantization, GraphError> {
+        let input_scale = input.activation_quantization("input")?.scale();
+        let out = output.activation_quantization("output")?;
+        let weights = weights.quantization.as_ref().ok_or_else(|| GraphError::Quantization {
+            what: "weights".into(),
+            problem: "have no scale".into(),
+        })?;
+        let multiplier = |scale: &f32| product_multiplier(input_scale, *scale, out.scale());
+        let (min, max) = activation_range(activation, output.dtype, out);
+        let multipliers = weights.scales.iter().map(multiplier).collect();
+        Ok(Requantization { multipliers, zero_point: out.zero_point(), min, max })
+    }
+
+    /// The multiplier of output channel `channel`.
+    pub fn multiplier(&self, channel: usize) -> f32 {
+        self.multipliers[if self.multipliers.len() == 1 { 0 } else { channel }]
+    }
+
+    /// An accumulator of output channel `channel` to its quantized value.
+    pub fn apply(&self, acc: i32, channel: usize) -> i32 {
+        requantize(acc, self.multiplier(channel), self.zero_point, self.min, self.max)
+    }
+}
+
+/// The parameters of a quantized addition or subtraction: `clamp(round((a − za)·ma + (b − zb)·mb) + zo)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AddParameters {
+    /// Zero points of the two inputs and of the output.
+    pub zero_points: [i32; 3],
+    /// Each input's scale over the output's.
+    pub multipliers: [f32; 2],
+    /// Smallest result.
+    pub min: i32,
+    /// Largest result.
+    pub max: i32,
+}
+
+impl AddParameters {
+    /// The addition of two quantized tensors; for a subtraction negate the second multiplier.
+    pub fn new(
+        a: &TensorType,
+        b: &TensorType,
+        output: &TensorType,
+        activation: Activation,
+    ) -> Result<AddParameters, GraphError> {
+        let (qa, qb) = (a.activation_quantization("first input")?, b.activation_quantization("second input")?);
+        let out = output.activation_quantization("output")?;
+        let (min, max) = activation_range(activation, output.dtype, out);
+        Ok(AddParameters {
+            zero_points: [qa.zero_point(), qb.zero_point(), out.zero_point()],
+            multipliers: [qa.scale() / out.scale(), qb.scale() / out.scale()],
+            min,
+            max,
+        })
+    }
+
+    /// The sum. Two multiplications, then one addition, each rounded.
+    pub fn apply(&self, a: i32, b: i32) -> i32 {
+        let [za, zb, zo] = self.zero_points;
+        let [ma, mb] = self.multipliers;
+        round_and_clamp((a - za) as f32 * ma + (b - zb) as f32 * mb, zo, self.min, self.max)
+    }
+}
+
+/// Exponentials for a quantized softmax: entry d is exp(−d · scale · beta), the largest input being d below itself,
+/// in units of 2⁻³⁰. Integers, so that their sum depends on no order.
+pub fn softmax_table(scale: f32, beta: f32) -> [u32; 256] {
+    let step = f64::from(scale) * f64::from(beta);
+    std::array::from_fn(|d| (libm::exp(-(d as f64) * step) * f64::from(1u32 << 30)).round_ties_even() as u32)
+}
+
+/// One softmax output from its table entry and the sum of all entries: `clamp(round(entry · (1 / (sum · scale))) + zero_point)`.
+pub fn softmax_output(entry: u32, sum: u64, scale: f32, zero_point: i32, min: i32, max: i32) -> i32 {
+    let probability = f64::from(entry) / sum as f64;
+    round_and_clamp((probability / f64::from(scale)) as f32, zero_point, min, max)
+}
+
+/// The table of an elementwise function on 8-bit values: entry `q as u8` is the quantized f of what q means.
+/// The function is evaluated in `f64` by the portable mathematics of the crate `libm`.
+pub fn lookup_table(
+    f: impl Fn(f64) -> f64,
+    input: (DType, &Quantization),
+    output: (DType, &Quantization),
+) -> [u8; 256] {
+    let (in_min, _) = input.0.bounds_8_bit();
+    let (out_min, out_max) = output.0.bounds_8_bit();
+    let mut table = [0; 256];
+    for q in in_min..in_min + 256 {
+        let real = f64::from(q - input.1.zero_point()) * f64::from(input.1.scale());
+        let scaled = (f(real) / f64::from(output.1.scale())) as f32;
+        table[usize::from(q as u8)] = round_and_clamp(scaled, output.1.zero_point(), out_min, out_max) as u8;
+    }
+    table
+}

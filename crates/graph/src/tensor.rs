@@ -1,0 +1,349 @@
+//! Tensors: element types, shapes, quantization, owned data and borrowed views of it.
+//!
+//! Data lie in row-major order; images are channels last (NHWC), convolution weights OHWI, depthwise weights 1HWO.
+
+use half::f16;
+
+use crate::GraphError;
+
+/// The most elements that one tensor may have: a bound against absurd files, far above any model for small computers.
+pub const MAX_ELEMENTS: usize = 1 << 30;
+
+/// One scale and zero point for a tensor, or one for each slice along `axis`: real = (q − zero_point) · scale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantization {
+    /// Positive, finite; one, or one for each index along `axis`.
+    pub scales: Vec<f32>,
+    /// As many as scales.
+    pub zero_points: Vec<i32>,
+    /// The axis of per-channel quantization; `None` for one scale a tensor.
+    pub axis: Option<usize>,
+}
+
+impl Quantization {
+    /// One scale and zero point for the whole tensor.
+    pub fn per_tensor(scale: f32, zero_point: i32) -> Quantization {
+        Quantization { scales: vec![scale], zero_points: vec![zero_point], axis: None }
+    }
+
+    /// The scale of a per-tensor quantization.
+    pub fn scale(&self) -> f32 {
+        self.scales[0]
+    }
+
+    /// The zero point of a per-tensor quantization.
+    pub fn zero_point(&self) -> i32 {
+        self.zero_points[0]
+    }
+
+    /// The scale of slice `index` along the axis.
+    pub fn scale_at(&self, index: usize) -> f32 {
+        self.scales[if self.scales.len() == 1 { 0 } else { index }]
+    }
+
+    /// The zero point of slice `index` along the axis.
+    pub fn zero_point_at(&self, index: usize) -> i32 {
+        self.zero_points[if self.zero_points.len() == 1 { 0 } else { index }]
+    }
+}
+
+/// Element type, shape and, for quantized tensors, what the integers mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorType {
+    /// Element type.
+    pub dtype: DType,
+    /// Sizes, outermost first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Scale and zero point, for a quantized tensor.
+    pub quantization: Option<Quantization>,
+}
+
+impl TensorType {
+    /// A tensor of plain numbers.
+    pub fn new(dtype: DType, shape: impl Into<Vec<usize>>) -> TensorType {
+        TensorType { dtype, shape: shape.into(), quantization: None }
+    }
+
+    /// A quantized tensor with one scale and zero point.
+    pub fn quantized(dtype: DType, shape: impl Into<Vec<usize>>, scale: f32, zero_point: i32) -> TensorType {
+        TensorType { dtype, shape: shape.into(), quantization: Some(Quantization::per_tensor(scale, zero_point)) }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.len() * self.dtype.size()
+    }
+
+    /// The per-tensor quantization of an 8-bit tensor: what a quantized operator needs of its activations.
+    pub fn activation_quantization(&self, what: &str) -> Result<&Quantization, GraphError> {
+        let problem = |problem: &str| GraphError::Quantization { what: what.to_owned(), problem: problem.to_owned() };
+        let q = self.quantization.as_ref().ok_or_else(|| problem("has no scale and zero point"))?;
+        if q.scales.len() != 1 || q.zero_points.len() != 1 {
+            return Err(problem("needs one scale for the whole tensor, not one a channel"));
+        }
+        Ok(q)
+    }
+}
+
+macro_rules! element_types {
+    ($($variant:ident, $type:ty, $name:literal, $doc:literal;)*) => {
+        /// The type of a tensor's elements.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum DType { $(#[doc = $doc] $variant,)* }
+
+        impl DType {
+            /// NumPy's name of it.
+            pub fn name(self) -> &'static str {
+                match self { $(DType::$variant => $name,)* }
+            }
+
+            /// Bytes an element.
+            pub fn size(self) -> usize {
+                match self { $(DType::$variant => size_of::<$type>(),)* }
+            }
+        }
+
+        /// Owned elements.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Data { $(#[doc = $doc] $variant(Vec<$type>),)* }
+
+        /// Borrowed elements.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum View<'a> { $(#[doc = $doc] $variant(&'a [$type]),)* }
+
+        /// Mutably borrowed elements.
+        #[derive(Debug, PartialEq)]
+        pub enum ViewMut<'a> { $(#[doc = $doc] $variant(&'a mut [$type]),)* }
+
+        impl Data {
+            /// `len` zeros.
+            pub fn zeroed(dtype: DType, len: usize) -> Data {
+                match dtype { $(DType::$variant => Data::$variant(vec![<$type as bytemuck::Zeroable>::zeroed(); len]),)* }
+            }
+
+            /// The type of the elements.
+            pub fn dtype(&self) -> DType {
+                match self { $(Data::$variant(_) => DType::$variant,)* }
+            }
+
+            /// Number of elements.
+            pub fn len(&self) -> usize {
+                match self { $(Data::$variant(v) => v.len(),)* }
+            }
+
+            /// Whether there are no elements.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Borrows the elements.
+            pub fn view(&self) -> View<'_> {
+                match self { $(Data::$variant(v) => View::$variant(v),)* }
+            }
+
+            /// Borrows the elements to write them.
+            pub fn view_mut(&mut self) -> ViewMut<'_> {
+                match self { $(Data::$variant(v) => ViewMut::$variant(v),)* }
+            }
+        }
+
+        impl<'a> View<'a> {
+            /// The type of the elements.
+            pub fn dtype(&self) -> DType {
+                match self { $(View::$variant(_) => DType::$variant,)* }
+            }
+
+            /// Number of elements.
+            pub fn len(&self) -> usize {
+                match self { $(View::$variant(v) => v.len(),)* }
+            }
+
+            /// Whether there are no elements.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// The elements as bytes in this machine's order.
+            pub fn bytes(&self) -> &'a [u8] {
+                match self { $(View::$variant(v) => bytemuck::must_cast_slice(v),)* }
+            }
+
+            /// A copy that owns its elements.
+            pub fn to_data(&self) -> Data {
+                match self { $(View::$variant(v) => Data::$variant(v.to_vec()),)* }
+            }
+
+            /// Views aligned bytes in this machine's order as elements.
+            ///
+            /// # Panics
+            /// When the bytes are misaligned or no whole number of elements.
+            pub fn from_bytes(dtype: DType, bytes: &'a [u8]) -> View<'a> {
+                match dtype { $(DType::$variant => View::$variant(bytemuck::cast_slice(bytes)),)* }
+            }
+        }
+
+        impl<'a> ViewMut<'a> {
+            /// The type of the elements.
+            pub fn dtype(&self) -> DType {
+                match self { $(ViewMut::$variant(_) => DType::$variant,)* }
+            }
+
+            /// Number of elements.
+            pub fn len(&self) -> usize {
+                match self { $(ViewMut::$variant(v) => v.len(),)* }
+            }
+
+            /// Whether there are no elements.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// The elements as bytes in this machine's order.
+            pub fn bytes_mut(&mut self) -> &mut [u8] {
+                match self { $(ViewMut::$variant(v) => bytemuck::must_cast_slice_mut(v),)* }
+            }
+
+            /// Views aligned bytes in this machine's order as elements.
+            ///
+            /// # Panics
+            /// When the bytes are misaligned or no whole number of elements.
+            pub fn from_bytes(dtype: DType, bytes: &'a mut [u8]) -> ViewMut<'a> {
+                match dtype { $(DType::$variant => ViewMut::$variant(bytemuck::cast_slice_mut(bytes)),)* }
+            }
+        }
+
+        $(impl From<Vec<$type>> for Data {
+            fn from(values: Vec<$type>) -> Data {
+                Data::$variant(values)
+            }
+        })*
+    };
+}
+
+element_types! {
+    F32, f32, "float32", "IEEE 754 single precision.";
+    F16, f16, "float16", "IEEE 754 half precision; storage only.";
+    I8, i8, "int8", "Signed bytes: the quantized type.";
+    U8, u8, "uint8", "Unsigned bytes: an older quantized type, also a truth value (0 or 1).";
+    I32, i32, "int32", "Indices and biases.";
+    I64, i64, "int64", "Indices.";
+}
+
+impl std::fmt::Display for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl DType {
+    /// Whether it is one of the 8-bit types.
+    pub fn is_8_bit(self) -> bool {
+        matches!(self, DType::I8 | DType::U8)
+    }
+
+    /// Smallest and largest value of an 8-bit type.
+    ///
+    /// # Panics
+    /// For any other type.
+    pub fn bounds_8_bit(self) -> (i32, i32) {
+        match self {
+            DType::I8 => (-128, 127),
+            DType::U8 => (0, 255),
+            other => panic!("{other} is no 8-bit type"),
+        }
+    }
+}
+
+/// A tensor that owns its elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Element type, shape, quantization. Private to this module's constructors: it always fits the data.
+    ty: TensorType,
+    data: Data,
+}
+
+impl Tensor {
+    /// A tensor of plain numbers.
+    pub fn new(shape: impl Into<Vec<usize>>, data: impl Into<Data>) -> Result<Tensor, GraphError> {
+        let data = data.into();
+        Tensor::with_type(TensorType::new(data.dtype(), shape), data)
+    }
+
+    /// A tensor of this type.
+    pub fn with_type(ty: TensorType, data: impl Into<Data>) -> Result<Tensor, GraphError> {
+        let data = data.into();
+        let len = ty.shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
+        if len != Some(data.len()) || ty.dtype != data.dtype() {
+            return Err(GraphError::Shape {
+                what: format!("{} {} elements", data.len(), data.dtype()),
+                expected: format!("{:?} of {}", ty.shape, ty.dtype),
+                found: vec![data.len()],
+            });
+        }
+        Ok(Tensor { ty, data })
+    }
+
+    /// A tensor of zero bits.
+    pub fn zeroed(ty: TensorType) -> Tensor {
+        let data = Data::zeroed(ty.dtype, ty.len());
+        Tensor { ty, data }
+    }
+
+    /// Element type, shape and quantization.
+    pub fn ty(&self) -> &TensorType {
+        &self.ty
+    }
+
+    /// Sizes, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.ty.shape
+    }
+
+    /// The elements.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The elements, to write them.
+    pub fn data_mut(&mut self) -> ViewMut<'_> {
+        self.data.view_mut()
+    }
+
+    /// Borrows type and elements.
+    pub fn as_ref(&self) -> TensorRef<'_> {
+        TensorRef { ty: &self.ty, view: self.data.view() }
+    }
+
+    /// Borrows type and elements, to write them.
+    pub fn as_mut(&mut self) -> TensorMut<'_> {
+        TensorMut { ty: &self.ty, view: self.data.view_mut() }
+    }
+}
+
+/// A borrowed tensor: what an operator reads.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorRef<'a> {
+    /// Element type, shape, quantization.
+    pub ty: &'a TensorType,
+    /// As many elements as the type says.
+    pub view: View<'a>,
+}
+
+/// A mutably borrowed tensor: what an operator writes.
+#[derive(Debug)]
+pub struct TensorMut<'a> {
+    /// Element type, shape, quantization.
+    pub ty: &'a TensorType,
+    /// As many elements as the type says.
+    pub view: ViewMut<'a>,
+}

@@ -1,0 +1,1 @@
+//! Deep-learning models in real time on small computers.

@@ -1,0 +1,1 @@
+//! Turns a graph into a packed, planned, allocation-free session.

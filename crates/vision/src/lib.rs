@@ -1,0 +1,1 @@
+//! Cameras, files, preprocessing, the live loop and its page.
