@@ -73,10 +73,10 @@ impl Requantization {
     ) -> Result<Requantization, GraphError> {
         let input_scale = input.activation_quantization("input")?.scale();
         let out = output.activation_quantization("output")?;
-        let weights = weights.quantization.as_ref().ok_or_else(|| GraphError::Quantization {
-            what: "weights".into(),
-            problem: "have no scale".into(),
-        })?;
+        let weights = weights
+            .quantization
+            .as_ref()
+            .ok_or_else(|| GraphError::Quantization { what: "weights".into(), problem: "have no scale".into() })?;
         let multiplier = |scale: &f32| product_multiplier(input_scale, *scale, out.scale());
         let (min, max) = activation_range(activation, output.dtype, out);
         let multipliers = weights.scales.iter().map(multiplier).collect();

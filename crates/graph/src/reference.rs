@@ -52,7 +52,8 @@ impl<'g> Reference<'g> {
                 tensors[id.0] = None;
             }
         }
-        let take = |id: &ValueId| tensors[id.0].clone().or(graph.constant(*id).cloned()).expect("validated: it is made");
+        let take =
+            |id: &ValueId| tensors[id.0].clone().or(graph.constant(*id).cloned()).expect("validated: it is made");
         Ok(graph.outputs.iter().map(take).collect())
     }
 }
