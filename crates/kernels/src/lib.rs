@@ -10,7 +10,12 @@
 pub mod cpu;
 pub mod geometry;
 pub mod memory;
+pub mod qdwconv;
+pub mod quantized;
+mod simd;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod threads;
 
 /// The type that quantized activations are stored in on this architecture.

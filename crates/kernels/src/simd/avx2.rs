@@ -1,0 +1,145 @@
+//! Sixteen lanes in AVX2: two registers. FMA is not used; it would change roundings.
+
+use std::arch::x86_64::*;
+
+use super::{LANES, Simd};
+use crate::Activation;
+use crate::quantized::Output;
+
+/// Proof that this CPU has AVX2.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The proof is that the caller runs.
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn new() -> Avx2 {
+        Avx2(())
+    }
+}
+
+/// Both registers through one operation.
+macro_rules! both {
+    (|$($arg:ident),*| $body:expr) => {{
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        let one = |$($arg),*| unsafe { $body };
+        [one($($arg[0]),*), one($($arg[1]),*)]
+    }};
+}
+
+impl Simd for Avx2 {
+    type F32 = [__m256; 2];
+    type I32 = [__m256i; 2];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> [__m256; 2] {
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        [unsafe { _mm256_set1_ps(value) }; 2]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> [__m256; 2] {
+        // SAFETY: AVX2 as above; both loads are inside the array.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
+    }
+
+    #[inline(always)]
+    fn store(self, value: [__m256; 2], to: &mut [f32; LANES]) {
+        // SAFETY: AVX2 as above; both stores are inside the array.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), value[0]);
+            _mm256_storeu_ps(to.as_mut_ptr().add(8), value[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b| _mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b| _mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b| _mm256_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn max(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b| _mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b| _mm256_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn nan_to_zero(self, a: [__m256; 2]) -> [__m256; 2] {
+        both!(|a| _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_ORD_Q>(a, a)))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, value: i32) -> [__m256i; 2] {
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        [unsafe { _mm256_set1_epi32(value) }; 2]
+    }
+
+    #[inline(always)]
+    fn load_i32(self, from: &[i32; LANES]) -> [__m256i; 2] {
+        let from = from.as_ptr().cast::<__m256i>();
+        // SAFETY: AVX2 as above; both loads are inside the array.
+        unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] }
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        both!(|a, b| _mm256_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: [__m256i; 2]) -> [__m256; 2] {
+        both!(|a| _mm256_cvtepi32_ps(a))
+    }
+
+    #[inline(always)]
+    fn widen(self, from: &[Activation; LANES]) -> [__m256i; 2] {
+        // SAFETY: AVX2 as above; both loads are inside the array.
+        unsafe {
+            let low = _mm_loadl_epi64(from.as_ptr().cast());
+            let high = _mm_loadl_epi64(from.as_ptr().add(8).cast());
+            [_mm256_cvtepu8_epi32(low), _mm256_cvtepu8_epi32(high)]
+        }
+    }
+
+    #[inline(always)]
+    fn max_activations(self, a: &[Activation; LANES], b: &mut [Activation; LANES]) {
+        // SAFETY: AVX2 as above; loads and store are inside the arrays.
+        unsafe {
+            let max = _mm_max_epu8(_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast()));
+            _mm_storeu_si128(b.as_mut_ptr().cast(), max);
+        }
+    }
+
+    #[inline(always)]
+    fn quantize(self, scaled: [__m256; 2], output: &Output, to: &mut [Activation; LANES]) {
+        let (_, upper) = output.float_bounds();
+        // What is below every bound converts to a large negative number, which the packs and the last maximum take care of.
+        // SAFETY: AVX2 as above; the store is inside the array.
+        unsafe {
+            let upper = _mm256_set1_ps(upper);
+            let [low, high] = scaled.map(|scaled| _mm256_cvtps_epi32(_mm256_min_ps(scaled, upper)));
+            // Registers interleave by halves: lanes 0–3, 8–11 | 4–7, 12–15.
+            let packed = _mm256_packs_epi32(low, high);
+            let shifted = _mm256_adds_epi16(packed, _mm256_set1_epi16(output.zero_point.into()));
+            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256::<1>(shifted));
+            let ordered = _mm_shuffle_epi32::<0b11_01_10_00>(bytes);
+            let bounded = _mm_max_epu8(ordered, _mm_set1_epi8(output.min as i8));
+            let bounded = _mm_min_epu8(bounded, _mm_set1_epi8(output.max as i8));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bounded);
+        }
+    }
+}

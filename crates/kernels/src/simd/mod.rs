@@ -1,0 +1,105 @@
+//! Sixteen lanes: the vectors that elementwise, pooling, depthwise and f32 kernels are written over, once for every CPU.
+//!
+//! A kernel's body is a generic function over [`Simd`]; [`rows`] turns it into a function for each instruction set. The
+//! value of a type that implements [`Simd`] exists only where the CPU has its instructions, so that its methods are safe;
+//! loads and stores take references to arrays of 16. What an instruction set cannot say exactly alike does not belong here:
+//! each operation is defined to the bit, in the scalar terms of its comment.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+
+use crate::Activation;
+use crate::quantized::Output;
+
+/// Lanes of every vector.
+pub(crate) const LANES: usize = 16;
+
+/// Vectors of 16 lanes in one instruction set. Every operation works lane by lane.
+pub(crate) trait Simd: Copy {
+    /// 16 floats.
+    type F32: Copy;
+    /// 16 integers.
+    type I32: Copy;
+
+    fn splat(self, value: f32) -> Self::F32;
+    fn load(self, from: &[f32; LANES]) -> Self::F32;
+    fn store(self, value: Self::F32, to: &mut [f32; LANES]);
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `if a > b { a } else { b }`
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `if a < b { a } else { b }`
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `if a.is_nan() { 0.0 } else { a }`
+    fn nan_to_zero(self, a: Self::F32) -> Self::F32;
+
+    fn splat_i32(self, value: i32) -> Self::I32;
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
+    /// Wraps around.
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    fn to_f32(self, a: Self::I32) -> Self::F32;
+    /// `from.map(i32::from)`
+    fn widen(self, from: &[Activation; LANES]) -> Self::I32;
+
+    /// Greater or equal of each two.
+    fn max_activations(self, a: &[Activation; LANES], b: &mut [Activation; LANES]);
+    /// `scaled.map(|scaled| output.quantize(scaled))`, for what is not NaN.
+    fn quantize(self, scaled: Self::F32, output: &Output, to: &mut [Activation; LANES]);
+
+    /// `if x > min { x } else { min }`, then the like with `max`: the clamp that ends every float operator.
+    #[inline(always)]
+    fn clamp(self, x: Self::F32, [min, max]: [Self::F32; 2]) -> Self::F32 {
+        self.min(self.max(x, min), max)
+    }
+}
+
+/// The clamp of [`Simd::clamp`] on one float.
+pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
+    let x = if x > min { x } else { min };
+    if x < max { x } else { max }
+}
+
+/// Defines the functions `avx2`, `avx512` and `neon`, where the architecture has them, that run a generic body over
+/// [`Simd`]: `rows! { fn(args: &Args<'_>) = body }`.
+macro_rules! rows {
+    (fn($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2")]
+        pub(super) fn avx2($($arg: $ty),*) $(-> $ret)? {
+            $body($crate::simd::Avx2::new(), $($arg),*)
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        pub(super) fn avx512($($arg: $ty),*) $(-> $ret)? {
+            $body($crate::simd::Avx512::new(), $($arg),*)
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "neon")]
+        pub(super) fn neon($($arg: $ty),*) $(-> $ret)? {
+            $body($crate::simd::Neon::new(), $($arg),*)
+        }
+    };
+}
+pub(crate) use rows;
+
+/// Splits off whole vectors: `chunks.0` by 16, `chunks.1` what is left.
+pub(crate) fn vectors<T>(items: &[T]) -> (&[[T; LANES]], &[T]) {
+    items.as_chunks()
+}
+
+/// As [`vectors`], to write.
+pub(crate) fn vectors_mut<T>(items: &mut [T]) -> (&mut [[T; LANES]], &mut [T]) {
+    items.as_chunks_mut()
+}

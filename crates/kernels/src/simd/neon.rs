@@ -1,0 +1,138 @@
+//! Sixteen lanes in NEON: four registers. Fused multiply-add is not used; it would change roundings.
+
+use std::arch::aarch64::*;
+use std::array::from_fn;
+
+use super::{LANES, Simd};
+use crate::Activation;
+use crate::quantized::Output;
+
+/// Proof that this CPU has NEON.
+#[derive(Clone, Copy)]
+pub(crate) struct Neon(());
+
+impl Neon {
+    /// The proof is that the caller runs.
+    #[target_feature(enable = "neon")]
+    pub(crate) fn new() -> Neon {
+        Neon(())
+    }
+}
+
+/// Each of the four registers through one operation.
+macro_rules! each {
+    (|$($arg:ident),*| $body:expr) => {{
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        let one = |$($arg),*| unsafe { $body };
+        from_fn(|i| one($($arg[i]),*))
+    }};
+}
+
+impl Simd for Neon {
+    type F32 = [float32x4_t; 4];
+    type I32 = [int32x4_t; 4];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> [float32x4_t; 4] {
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        [unsafe { vdupq_n_f32(value) }; 4]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> [float32x4_t; 4] {
+        // SAFETY: NEON as above; all loads are inside the array.
+        from_fn(|i| unsafe { vld1q_f32(from.as_ptr().add(4 * i)) })
+    }
+
+    #[inline(always)]
+    fn store(self, value: [float32x4_t; 4], to: &mut [f32; LANES]) {
+        for (i, value) in value.into_iter().enumerate() {
+            // SAFETY: NEON as above; all stores are inside the array.
+            unsafe { vst1q_f32(to.as_mut_ptr().add(4 * i), value) };
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vaddq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vmulq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vdivq_f32(a, b))
+    }
+
+    // `fmax` and `fmin` treat NaN and the sign of zero in another way.
+    #[inline(always)]
+    fn max(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vbslq_f32(vcgtq_f32(a, b), a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vbslq_f32(vcltq_f32(a, b), a, b))
+    }
+
+    #[inline(always)]
+    fn nan_to_zero(self, a: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a| vbslq_f32(vceqq_f32(a, a), a, vdupq_n_f32(0.0)))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, value: i32) -> [int32x4_t; 4] {
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        [unsafe { vdupq_n_s32(value) }; 4]
+    }
+
+    #[inline(always)]
+    fn load_i32(self, from: &[i32; LANES]) -> [int32x4_t; 4] {
+        // SAFETY: NEON as above; all loads are inside the array.
+        from_fn(|i| unsafe { vld1q_s32(from.as_ptr().add(4 * i)) })
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        each!(|a, b| vaddq_s32(a, b))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: [int32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a| vcvtq_f32_s32(a))
+    }
+
+    #[inline(always)]
+    fn widen(self, from: &[Activation; LANES]) -> [int32x4_t; 4] {
+        // SAFETY: NEON as above; the load is the array.
+        unsafe {
+            let bytes = vld1q_s8(from.as_ptr());
+            let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+            [vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)]
+        }
+    }
+
+    #[inline(always)]
+    fn max_activations(self, a: &[Activation; LANES], b: &mut [Activation; LANES]) {
+        // SAFETY: NEON as above; loads and store are the arrays.
+        unsafe { vst1q_s8(b.as_mut_ptr(), vmaxq_s8(vld1q_s8(a.as_ptr()), vld1q_s8(b.as_ptr()))) }
+    }
+
+    #[inline(always)]
+    fn quantize(self, scaled: [float32x4_t; 4], output: &Output, to: &mut [Activation; LANES]) {
+        // Every step saturates, so that the bounds can wait until the end.
+        // SAFETY: NEON as above; the store is the array.
+        unsafe {
+            let [a, b, c, d] = scaled.map(|scaled| vcvtnq_s32_f32(scaled));
+            let zero_point = vdupq_n_s16(output.zero_point.into());
+            let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(a), b), zero_point);
+            let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(c), d), zero_point);
+            let bytes = vqmovn_high_s16(vqmovn_s16(low), high);
+            let bounded = vminq_s8(vmaxq_s8(bytes, vdupq_n_s8(output.min)), vdupq_n_s8(output.max));
+            vst1q_s8(to.as_mut_ptr(), bounded);
+        }
+    }
+}
