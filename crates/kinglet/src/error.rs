@@ -1,0 +1,60 @@
+//! What can go wrong between a model's name and its answers: what, where, and what to do, in one line each.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name is neither a file's nor one of the zoo's.
+    #[error("{name}: no such file, and no model of the zoo has this name; the zoo has {known}")]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// There is nowhere to keep downloaded models.
+    #[error("no home directory to keep models in: set KINGLET_HOME to a directory that you may write")]
+    NoHome,
+    /// A file could not be read or written.
+    #[error("{}: {problem}; {advice}", path.display())]
+    File {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What happened.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A model could not be downloaded.
+    #[error("{address}: {problem}; {advice}, or download that address elsewhere and put the file at {}", path.display())]
+    Download {
+        /// The address that was asked.
+        address: String,
+        /// What happened.
+        problem: String,
+        /// What to do.
+        advice: &'static str,
+        /// Where the file is looked for.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// The error of an operation on a file, with advice that fits its cause.
+    pub(crate) fn file(path: impl Into<PathBuf>, error: &std::io::Error, otherwise: &'static str) -> Error {
+        use std::io::ErrorKind;
+        let (problem, advice) = match error.kind() {
+            ErrorKind::NotFound => ("no such file".to_owned(), otherwise),
+            ErrorKind::IsADirectory => ("this is a directory, not a file".to_owned(), otherwise),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                ("no space left".to_owned(), "free some, or set KINGLET_HOME to a directory on a disk that has room")
+            }
+            ErrorKind::PermissionDenied => ("permission denied".to_owned(), otherwise),
+            ErrorKind::ReadOnlyFilesystem => ("the file system is read-only".to_owned(), otherwise),
+            _ => (error.to_string(), otherwise),
+        };
+        Error::File { path: path.into(), problem, advice }
+    }
+}
