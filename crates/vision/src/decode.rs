@@ -1,0 +1,173 @@
+//! From the bytes of an image file, or a frame's picture, to RGB. Sizes are checked before anything is allocated, and an
+//! image that was cut short is an error, never a half-gray picture.
+
+use std::io::Cursor;
+
+use image::codecs::{bmp::BmpDecoder, png::PngDecoder};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, RgbImage};
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use crate::color;
+use crate::error::{Result, VisionError};
+use crate::frame::{Picture, Rgb};
+use crate::jpeg::{self, Extent};
+
+/// The most pixels that a side of a picture may have.
+pub const MAX_SIDE: u32 = 16_384;
+/// The most pixels, in millions, that a picture may have.
+pub const MAX_MEGAPIXELS: u64 = 100;
+
+/// What an image file is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageFormat {
+    /// JPEG: baseline, extended or progressive.
+    Jpeg,
+    /// PNG.
+    Png,
+    /// Windows bitmap.
+    Bmp,
+}
+
+impl ImageFormat {
+    /// Tells the format from the first bytes of a file, whatever its name is.
+    pub fn of(bytes: &[u8]) -> Option<ImageFormat> {
+        match bytes {
+            [0xFF, 0xD8, 0xFF, ..] => Some(ImageFormat::Jpeg),
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(ImageFormat::Png),
+            [b'B', b'M', ..] => Some(ImageFormat::Bmp),
+            _ => None,
+        }
+    }
+}
+
+/// Decodes an image file: JPEG, PNG or BMP. What its EXIF says about its orientation is done.
+///
+/// # Errors
+/// When the bytes are none of these, are damaged or cut short, or speak of more than [`MAX_SIDE`] or [`MAX_MEGAPIXELS`].
+pub fn image(bytes: &[u8]) -> Result<Rgb> {
+    match ImageFormat::of(bytes) {
+        Some(ImageFormat::Jpeg) => {
+            let mut rgb = Rgb::new();
+            let orientation = jpeg_into(bytes, &mut rgb)?;
+            oriented(rgb, orientation)
+        }
+        Some(ImageFormat::Png) => {
+            let decoder = PngDecoder::new(Cursor::new(bytes)).map_err(|e| damaged("PNG", e))?;
+            by_image_crate("PNG", decoder, bytes.len())
+        }
+        Some(ImageFormat::Bmp) => {
+            let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|e| damaged("BMP", e))?;
+            by_image_crate("BMP", decoder, bytes.len())
+        }
+        None if bytes.is_empty() => Err(damaged("empty", "the file has no bytes")),
+        None => Err(damaged("unknown", "neither JPEG nor PNG nor BMP, by its first bytes")),
+    }
+}
+
+/// Decodes a frame's picture into `out`, whose memory is used again. A JPEG's orientation tag is left alone: sources turn
+/// such pictures themselves.
+///
+/// # Errors
+/// As [`image`]. A live loop skips such a frame.
+pub fn picture(picture: &Picture, out: &mut Rgb) -> Result<()> {
+    match picture {
+        Picture::Jpeg(bytes) => jpeg_into(bytes, out).map(drop),
+        Picture::Pixels(pixels) => {
+            color::to_rgb(pixels, out);
+            Ok(())
+        }
+    }
+}
+
+/// Refuses sizes that are 0 or above the limits.
+pub(crate) fn check_size(format: &'static str, width: u64, height: u64) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(damaged(format, format!("{width}x{height} has no pixels")));
+    }
+    let max_side = u64::from(MAX_SIDE);
+    if width > max_side || height > max_side || width * height > MAX_MEGAPIXELS * 1_000_000 {
+        let (max_side, max_megapixels) = (MAX_SIDE, MAX_MEGAPIXELS);
+        return Err(VisionError::TooLarge { format, width, height, max_side, max_megapixels });
+    }
+    Ok(())
+}
+
+fn damaged(format: &'static str, problem: impl ToString) -> VisionError {
+    VisionError::Picture { format, problem: problem.to_string() }
+}
+
+/// What a JPEG's headers say.
+pub(crate) struct JpegHeader {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) orientation: Orientation,
+}
+
+/// Reads a JPEG's headers, and makes sure that it is not cut short, without decoding it.
+pub(crate) fn jpeg_header(bytes: &[u8]) -> Result<JpegHeader> {
+    open_jpeg(bytes).map(|(_, header)| header)
+}
+
+fn open_jpeg(bytes: &[u8]) -> Result<(JpegDecoder<ZCursor<&[u8]>>, JpegHeader)> {
+    match jpeg::extent(bytes) {
+        Extent::Whole(_) => {}
+        Extent::Cut => return Err(damaged("JPEG", "cut short: it ends before its end-of-image marker")),
+        Extent::Invalid => return Err(damaged("JPEG", "damaged: its markers are not in order")),
+    }
+    // The decoder's own limits are looser than ours, so that it is our message that is seen.
+    let side = usize::from(u16::MAX);
+    let options =
+        DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_max_width(side).set_max_height(side);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|e| damaged("JPEG", format!("{e:?}")))?;
+    let info = decoder.info().ok_or_else(|| damaged("JPEG", "no frame header"))?;
+    let (width, height) = (info.width.into(), info.height.into());
+    check_size("JPEG", width, height)?;
+    // Each block of 8×8 samples takes a bit at the very least, and one block covers 32×32 pixels at the very most.
+    if width * height / 1024 > bytes.len() as u64 * 8 {
+        return Err(damaged("JPEG", format!("{} bytes cannot hold {width}x{height} pixels", bytes.len())));
+    }
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    Ok((decoder, JpegHeader { width: info.width.into(), height: info.height.into(), orientation }))
+}
+
+fn jpeg_into(bytes: &[u8], out: &mut Rgb) -> Result<Orientation> {
+    let (mut decoder, header) = open_jpeg(bytes)?;
+    let pixels = out.reshape(header.width, header.height);
+    if decoder.output_buffer_size() != Some(pixels.len()) {
+        return Err(damaged("JPEG", "a color space that is not supported; gray, YCbCr, RGB, CMYK and YCCK are"));
+    }
+    decoder.decode_into(pixels).map_err(|e| damaged("JPEG", format!("{e:?}")))?;
+    Ok(header.orientation)
+}
+
+fn by_image_crate(format: &'static str, mut decoder: impl ImageDecoder, file_bytes: usize) -> Result<Rgb> {
+    let (width, height) = decoder.dimensions();
+    check_size(format, width.into(), height.into())?;
+    // Deflate expands by 1032 at the very most, and the sizes of a bitmap that is not compressed must be there.
+    if decoder.total_bytes() / 8 / 1032 > file_bytes as u64 {
+        return Err(damaged(format, format!("cut short: {file_bytes} bytes cannot hold {width}x{height} pixels")));
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let decoded = DynamicImage::from_decoder(decoder).map_err(|e| damaged(format, e))?;
+    let decoded = decoded.into_rgb8();
+    oriented(Rgb::from_bytes(width, height, decoded.into_raw())?, orientation)
+}
+
+/// Turns and mirrors a picture as its orientation tag says.
+fn oriented(rgb: Rgb, orientation: Orientation) -> Result<Rgb> {
+    if orientation == Orientation::NoTransforms {
+        return Ok(rgb);
+    }
+    let (width, height) = (rgb.width(), rgb.height());
+    let buffer = RgbImage::from_raw(width, height, rgb.into_bytes());
+    let mut turned = DynamicImage::ImageRgb8(buffer.ok_or_else(|| damaged("RGB", "sizes do not fit"))?);
+    turned.apply_orientation(orientation);
+    let turned = turned.into_rgb8();
+    Rgb::from_bytes(turned.width(), turned.height(), turned.into_raw())
+}
