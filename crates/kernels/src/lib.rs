@@ -9,8 +9,10 @@
 
 pub mod cpu;
 pub mod geometry;
+mod im2col;
 pub mod memory;
 pub mod qdwconv;
+pub mod qgemm;
 pub mod quantized;
 mod simd;
 pub mod table;

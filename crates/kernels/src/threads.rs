@@ -280,6 +280,11 @@ impl<'a, T> Disjoint<'a, T> {
         Disjoint { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
+    /// The first item, for parts that are no ranges; such must not overlap others in use either.
+    pub(crate) fn start(&self) -> *mut T {
+        self.start
+    }
+
     /// The items of `range`.
     ///
     /// # Safety
