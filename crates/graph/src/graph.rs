@@ -111,6 +111,7 @@ impl Graph {
         }
         let mut made: Vec<bool> = self.values.iter().map(|value| value.constant.is_some()).collect();
         for value in &self.values {
+            value.ty.check(&value.name)?;
             if value.constant.as_ref().is_some_and(|constant| constant.ty() != &value.ty) {
                 return structure(format!("the constant {:?} is not of the type that its value has", value.name));
             }

@@ -19,4 +19,7 @@ pub use error::GraphError;
 pub use graph::{Graph, Node, NodeId, Value, ValueId};
 pub use ops::Op;
 pub use reference::Execute;
-pub use tensor::{DType, Data, Quantization, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut};
+pub use tensor::{
+    DType, Data, MAX_ELEMENTS, MAX_RANK, Quantization, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut,
+    checked_len,
+};

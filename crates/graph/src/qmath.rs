@@ -50,6 +50,14 @@ pub fn activation_range(activation: Activation, dtype: DType, quantization: &Qua
     (if low.is_finite() { bound(low) } else { min }, if high.is_finite() { bound(high) } else { max })
 }
 
+/// Refuses a multiplier that is not finite: 0 times infinity is no number, and CPUs disagree on what it converts to.
+fn finite(multiplier: f32) -> Result<f32, GraphError> {
+    if multiplier.is_finite() {
+        return Ok(multiplier);
+    }
+    Err(GraphError::Quantization { what: "scales".into(), problem: "are too far apart to be related".into() })
+}
+
 /// How one output of a quantized operator is made from accumulators: what a kernel's epilogue needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requantization {
@@ -77,9 +85,9 @@ impl Requantization {
             .quantization
             .as_ref()
             .ok_or_else(|| GraphError::Quantization { what: "weights".into(), problem: "have no scale".into() })?;
-        let multiplier = |scale: &f32| product_multiplier(input_scale, *scale, out.scale());
+        let multiplier = |scale: &f32| finite(product_multiplier(input_scale, *scale, out.scale()));
         let (min, max) = activation_range(activation, output.dtype, out);
-        let multipliers = weights.scales.iter().map(multiplier).collect();
+        let multipliers = weights.scales.iter().map(multiplier).collect::<Result<_, _>>()?;
         Ok(Requantization { multipliers, zero_point: out.zero_point(), min, max })
     }
 
@@ -92,6 +100,185 @@ impl Requantization {
     pub fn apply(&self, acc: i32, channel: usize) -> i32 {
         requantize(acc, self.multiplier(channel), self.zero_point, self.min, self.max)
     }
+}
+
+/// A quantized number in another quantization: `clamp(round((q − zi)·m) + zo)`. Equal scales change nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rescale {
+    /// Zero points of the input and of the output.
+    pub zero_points: [i32; 2],
+    /// The input's scale over the output's.
+    pub multiplier: f32,
+    /// Smallest result.
+    pub min: i32,
+    /// Largest result.
+    pub max: i32,
+}
+
+impl Rescale {
+    /// From the input's quantization to the output's.
+    pub fn new(input: &TensorType, output: &TensorType, activation: Activation) -> Result<Rescale, GraphError> {
+        let (from, to) = (input.activation_quantization("input")?, output.activation_quantization("output")?);
+        let (min, max) = activation_range(activation, output.dtype, to);
+        let multiplier = finite(from.scale() / to.scale())?;
+        Ok(Rescale { zero_points: [from.zero_point(), to.zero_point()], multiplier, min, max })
+    }
+
+    /// The number in the other quantization.
+    pub fn apply(&self, q: i32) -> i32 {
+        self.apply_real((q - self.zero_points[0]) as f32)
+    }
+
+    /// The same of a number between the input's steps, from which its zero point is subtracted already.
+    pub fn apply_real(&self, x: f32) -> i32 {
+        round_and_clamp(x * self.multiplier, self.zero_points[1], self.min, self.max)
+    }
+}
+
+/// The parameters of a quantized multiplication: `requantize((a − za)·(b − zb))`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MultiplyParameters {
+    /// Zero points of the two inputs and of the output.
+    pub zero_points: [i32; 3],
+    /// The product of the inputs' scales over the output's.
+    pub multiplier: f32,
+    /// Smallest result.
+    pub min: i32,
+    /// Largest result.
+    pub max: i32,
+}
+
+impl MultiplyParameters {
+    /// The product of two quantized tensors.
+    pub fn new(
+        a: &TensorType,
+        b: &TensorType,
+        output: &TensorType,
+        activation: Activation,
+    ) -> Result<MultiplyParameters, GraphError> {
+        let (qa, qb) = (a.activation_quantization("first input")?, b.activation_quantization("second input")?);
+        let out = output.activation_quantization("output")?;
+        let (min, max) = activation_range(activation, output.dtype, out);
+        let multiplier = finite(product_multiplier(qa.scale(), qb.scale(), out.scale()))?;
+        Ok(MultiplyParameters {
+            zero_points: [qa.zero_point(), qb.zero_point(), out.zero_point()],
+            multiplier,
+            min,
+            max,
+        })
+    }
+
+    /// The product.
+    pub fn apply(&self, a: i32, b: i32) -> i32 {
+        let [za, zb, zo] = self.zero_points;
+        requantize((a - za) * (b - zb), self.multiplier, zo, self.min, self.max)
+    }
+}
+
+/// The parameters of a quantized division: the real numbers are divided and the quotient is quantized.
+///
+/// What is divided by zero goes to the bound of its sign; 0 / 0 is the zero point.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DivideParameters {
+    /// Zero points of the two inputs and of the output.
+    pub zero_points: [i32; 3],
+    /// Their scales.
+    pub scales: [f32; 3],
+    /// Smallest result.
+    pub min: i32,
+    /// Largest result.
+    pub max: i32,
+}
+
+impl DivideParameters {
+    /// The quotient of two quantized tensors.
+    pub fn new(
+        a: &TensorType,
+        b: &TensorType,
+        output: &TensorType,
+        activation: Activation,
+    ) -> Result<DivideParameters, GraphError> {
+        let (qa, qb) = (a.activation_quantization("first input")?, b.activation_quantization("second input")?);
+        let out = output.activation_quantization("output")?;
+        let (min, max) = activation_range(activation, output.dtype, out);
+        Ok(DivideParameters {
+            zero_points: [qa.zero_point(), qb.zero_point(), out.zero_point()],
+            scales: [qa.scale(), qb.scale(), out.scale()],
+            min,
+            max,
+        })
+    }
+
+    /// The quotient.
+    pub fn apply(&self, a: i32, b: i32) -> i32 {
+        let [za, zb, zo] = self.zero_points;
+        let [sa, sb, so] = self.scales;
+        quantize(dequantize(a, sa, za) / dequantize(b, sb, zb), so, zo, self.min, self.max)
+    }
+}
+
+/// The parameters of a quantized PReLU: a rescaling where x ≥ 0, a product with the slope where x < 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PreluParameters {
+    /// For numbers that are not negative.
+    pub positive: Rescale,
+    /// For negative ones, with their slopes.
+    pub negative: MultiplyParameters,
+}
+
+impl PreluParameters {
+    /// PReLU of a quantized tensor with quantized slopes.
+    pub fn new(x: &TensorType, slope: &TensorType, output: &TensorType) -> Result<PreluParameters, GraphError> {
+        let positive = Rescale::new(x, output, Activation::None)?;
+        Ok(PreluParameters { positive, negative: MultiplyParameters::new(x, slope, output, Activation::None)? })
+    }
+
+    /// x or its product with the slope.
+    pub fn apply(&self, x: i32, slope: i32) -> i32 {
+        if x >= self.positive.zero_points[0] { self.positive.apply(x) } else { self.negative.apply(x, slope) }
+    }
+}
+
+/// The parameters of a quantized mean: `requantize(Σ (q − zi))`, the number of summands being part of the multiplier.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MeanParameters {
+    /// Zero points of the input and of the output.
+    pub zero_points: [i32; 2],
+    /// Their scales.
+    pub scales: [f32; 2],
+    /// Smallest result.
+    pub min: i32,
+    /// Largest result.
+    pub max: i32,
+}
+
+impl MeanParameters {
+    /// The mean of a quantized tensor's elements.
+    pub fn new(input: &TensorType, output: &TensorType, activation: Activation) -> Result<MeanParameters, GraphError> {
+        let (from, to) = (input.activation_quantization("input")?, output.activation_quantization("output")?);
+        let (min, max) = activation_range(activation, output.dtype, to);
+        finite(mean_multiplier(from.scale(), to.scale(), 1))?;
+        Ok(MeanParameters {
+            zero_points: [from.zero_point(), to.zero_point()],
+            scales: [from.scale(), to.scale()],
+            min,
+            max,
+        })
+    }
+
+    /// The mean of `count` elements, from which the zero point is subtracted before they are summed.
+    pub fn apply(&self, sum: i32, count: usize) -> i32 {
+        let multiplier = mean_multiplier(self.scales[0], self.scales[1], count);
+        requantize(sum, multiplier, self.zero_points[1], self.min, self.max)
+    }
+}
+
+/// Bilinear interpolation between four neighbours (top left, top right, bottom left, bottom right): first along each row,
+/// then between the rows. `down` and `right` are the distances from the top left one, 0 to 1.
+pub fn interpolate([tl, tr, bl, br]: [f32; 4], down: f32, right: f32) -> f32 {
+    let top = tl * (1.0 - right) + tr * right;
+    let bottom = bl * (1.0 - right) + br * right;
+    top * (1.0 - down) + bottom * down
 }
 
 /// The parameters of a quantized addition or subtraction: `clamp(round((a − za)·ma + (b − zb)·mb) + zo)`.
@@ -108,7 +295,7 @@ pub struct AddParameters {
 }
 
 impl AddParameters {
-    /// The addition of two quantized tensors; for a subtraction negate the second multiplier.
+    /// The addition of two quantized tensors.
     pub fn new(
         a: &TensorType,
         b: &TensorType,
@@ -120,10 +307,16 @@ impl AddParameters {
         let (min, max) = activation_range(activation, output.dtype, out);
         Ok(AddParameters {
             zero_points: [qa.zero_point(), qb.zero_point(), out.zero_point()],
-            multipliers: [qa.scale() / out.scale(), qb.scale() / out.scale()],
+            multipliers: [finite(qa.scale() / out.scale())?, finite(qb.scale() / out.scale())?],
             min,
             max,
         })
+    }
+
+    /// The same as a subtraction: the second multiplier negated.
+    pub fn subtraction(mut self) -> AddParameters {
+        self.multipliers[1] = -self.multipliers[1];
+        self
     }
 
     /// The sum. Two multiplications, then one addition, each rounded.
@@ -141,7 +334,8 @@ pub fn softmax_table(scale: f32, beta: f32) -> [u32; 256] {
     std::array::from_fn(|d| (libm::exp(-(d as f64) * step) * f64::from(1u32 << 30)).round_ties_even() as u32)
 }
 
-/// One softmax output from its table entry and the sum of all entries: `clamp(round(entry · (1 / (sum · scale))) + zero_point)`.
+/// One softmax output from its table entry and the sum of all entries: `clamp(round(entry / sum / scale) + zero_point)`,
+/// divided in `f64`.
 pub fn softmax_output(entry: u32, sum: u64, scale: f32, zero_point: i32, min: i32, max: i32) -> i32 {
     let probability = f64::from(entry) / sum as f64;
     round_and_clamp((probability / f64::from(scale)) as f32, zero_point, min, max)

@@ -9,6 +9,9 @@ use crate::GraphError;
 /// The most elements that one tensor may have: a bound against absurd files, far above any model for small computers.
 pub const MAX_ELEMENTS: usize = 1 << 30;
 
+/// The most axes that a tensor may have.
+pub const MAX_RANK: usize = 8;
+
 /// One scale and zero point for a tensor, or one for each slice along `axis`: real = (q − zero_point) · scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantization {
@@ -47,6 +50,40 @@ impl Quantization {
     }
 }
 
+impl Quantization {
+    /// Checks that it fits a tensor of this type: counts, scales that are positive and finite, zero points in range.
+    fn check(&self, what: &str, ty: &TensorType) -> Result<(), GraphError> {
+        let problem = |problem: String| Err(GraphError::Quantization { what: what.to_owned(), problem });
+        let count = self.scales.len();
+        if count != self.zero_points.len() {
+            return problem(format!("has {count} scales, but {} zero points", self.zero_points.len()));
+        }
+        let channels = self.axis.map(|axis| ty.shape.get(axis).copied());
+        if count != 1 && channels != Some(Some(count)) {
+            return problem(format!("has {count} scales, which is neither one nor one for each index of an axis"));
+        }
+        if let Some(scale) = self.scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
+            return problem(format!("has the scale {scale}; scales are positive and finite"));
+        }
+        let (min, max) = match ty.dtype {
+            DType::I8 | DType::U8 => ty.dtype.bounds_8_bit(),
+            _ => (0, 0),
+        };
+        match self.zero_points.iter().find(|zero_point| !(min..=max).contains(*zero_point)) {
+            Some(zero_point) => problem(format!("has the zero point {zero_point}; {} has {min} to {max}", ty.dtype)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The number of elements of a shape, where that is one that a tensor may have. The bound holds for the axes that are not
+/// empty, too, so that products of any of them are safe to compute.
+pub fn checked_len(shape: &[usize]) -> Option<usize> {
+    let extent = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size.max(1)))?;
+    let bounded = shape.len() <= MAX_RANK && extent <= MAX_ELEMENTS;
+    bounded.then_some(if shape.contains(&0) { 0 } else { extent })
+}
+
 /// Element type, shape and, for quantized tensors, what the integers mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorType {
@@ -69,25 +106,56 @@ impl TensorType {
         TensorType { dtype, shape: shape.into(), quantization: Some(Quantization::per_tensor(scale, zero_point)) }
     }
 
-    /// Number of elements.
+    /// Number of elements, of a type that [`TensorType::check`] accepts.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.shape.contains(&0)
     }
 
-    /// Size in bytes.
+    /// Size in bytes, of a type that [`TensorType::check`] accepts.
     pub fn bytes(&self) -> usize {
         self.len() * self.dtype.size()
+    }
+
+    /// Checks what a hostile file could get wrong: the number of axes and of elements, and the quantization.
+    pub fn check(&self, what: &str) -> Result<(), GraphError> {
+        if checked_len(&self.shape).is_none() {
+            return Err(GraphError::Shape {
+                what: what.to_owned(),
+                expected: format!("at most {MAX_RANK} axes and {MAX_ELEMENTS} elements"),
+                found: self.shape.clone(),
+            });
+        }
+        match &self.quantization {
+            Some(quantization) => quantization.check(what, self),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether elements of the two types mean the same: one element type, and one scale and zero point or none.
+    pub fn means_same(&self, other: &TensorType) -> bool {
+        let same = |a: &Quantization, b: &Quantization| {
+            a.scales == b.scales && a.zero_points == b.zero_points && (a.axis == b.axis || a.scales.len() == 1)
+        };
+        let quantization = match (&self.quantization, &other.quantization) {
+            (Some(a), Some(b)) => same(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        self.dtype == other.dtype && quantization
     }
 
     /// The per-tensor quantization of an 8-bit tensor: what a quantized operator needs of its activations.
     pub fn activation_quantization(&self, what: &str) -> Result<&Quantization, GraphError> {
         let problem = |problem: &str| GraphError::Quantization { what: what.to_owned(), problem: problem.to_owned() };
         let q = self.quantization.as_ref().ok_or_else(|| problem("has no scale and zero point"))?;
+        if !self.dtype.is_8_bit() {
+            return Err(problem("is not of an 8-bit type"));
+        }
         if q.scales.len() != 1 || q.zero_points.len() != 1 {
             return Err(problem("needs one scale for the whole tensor, not one a channel"));
         }
@@ -282,8 +350,7 @@ impl Tensor {
     /// A tensor of this type.
     pub fn with_type(ty: TensorType, data: impl Into<Data>) -> Result<Tensor, GraphError> {
         let data = data.into();
-        let len = ty.shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
-        if len != Some(data.len()) || ty.dtype != data.dtype() {
+        if checked_len(&ty.shape) != Some(data.len()) || ty.dtype != data.dtype() {
             return Err(GraphError::Shape {
                 what: format!("{} {} elements", data.len(), data.dtype()),
                 expected: format!("{:?} of {}", ty.shape, ty.dtype),

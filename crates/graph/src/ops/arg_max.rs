@@ -1,5 +1,8 @@
 //! The index of the largest element along an axis.
 
+use super::operands::{one_of, operand, required, unchecked};
+use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, ViewMut};
+
 /// The index of the largest element along an axis, the first of equal ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArgMax {
@@ -7,4 +10,53 @@ pub struct ArgMax {
     pub axis: usize,
     /// Whether it stays, with size 1.
     pub keep_dims: bool,
+}
+
+impl ArgMax {
+    pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {
+        let x = required(inputs, 0)?;
+        let mut shape = x.shape.clone();
+        if super::operands::axis(self.axis, x)? == 0 {
+            return Err(GraphError::Attribute(format!("there is no largest of no elements of {shape:?}")));
+        }
+        match self.keep_dims {
+            true => shape[self.axis] = 1,
+            false => drop(shape.remove(self.axis)),
+        }
+        Ok(shape)
+    }
+
+    pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
+        let x = required(inputs, 0)?;
+        let ordered = [DType::F32, DType::I8, DType::U8, DType::I32, DType::I64];
+        one_of(x, "input", &ordered, "the operator takes float32 or integers")?;
+        one_of(output, "output", &[DType::I32, DType::I64], "indices are int32 or int64")
+    }
+
+    pub(super) fn eval(&self, inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
+        let x = operand(inputs, 0)?;
+        match x.view {
+            View::F32(elements) => self.search(x.ty, elements, output),
+            View::I8(elements) => self.search(x.ty, elements, output),
+            View::U8(elements) => self.search(x.ty, elements, output),
+            View::I32(elements) => self.search(x.ty, elements, output),
+            View::I64(elements) => self.search(x.ty, elements, output),
+            View::F16(_) => Err(unchecked()),
+        }
+    }
+
+    fn search<T: PartialOrd>(&self, ty: &TensorType, x: &[T], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
+        let size = ty.shape[self.axis];
+        let inner: usize = ty.shape[self.axis + 1..].iter().product();
+        let largest = |index: usize| {
+            let first = index / inner * size * inner + index % inner;
+            (1..size).fold(0, |best, i| if x[first + i * inner] > x[first + best * inner] { i } else { best })
+        };
+        match &mut output.view {
+            ViewMut::I32(out) => out.iter_mut().enumerate().for_each(|(index, out)| *out = largest(index) as i32),
+            ViewMut::I64(out) => out.iter_mut().enumerate().for_each(|(index, out)| *out = largest(index) as i64),
+            _ => return Err(unchecked()),
+        }
+        Ok(())
+    }
 }

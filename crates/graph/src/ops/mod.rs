@@ -11,9 +11,11 @@ mod concat;
 mod conv;
 mod fully_connected;
 mod gather;
+mod operands;
 mod pad;
 mod pool;
 mod prelu;
+mod product;
 mod reduce;
 mod reshape;
 mod resize;
@@ -21,6 +23,7 @@ mod slice;
 mod softmax;
 mod transpose;
 mod unary;
+mod walk;
 
 pub use arg_max::ArgMax;
 pub use binary::{Binary, BinaryKind};
@@ -38,7 +41,7 @@ pub use softmax::Softmax;
 pub use transpose::Transpose;
 pub use unary::{Unary, unary_table};
 
-use crate::{GraphError, TensorMut, TensorRef, TensorType};
+use crate::{DType, GraphError, MAX_ELEMENTS, TensorMut, TensorRef, TensorType};
 
 /// An operator with its attributes.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +112,12 @@ impl Activation {
             Activation::ReluN1To1 => (-1.0, 1.0),
         }
     }
+
+    /// The activation of a float.
+    pub fn clamp(self, x: f32) -> f32 {
+        let (min, max) = self.bounds();
+        x.max(min).min(max)
+    }
 }
 
 /// How windows lie over an image: shared by convolution, depthwise convolution and pooling. Pairs are (vertical, horizontal).
@@ -122,6 +131,29 @@ pub struct Window {
     pub padding_before: [usize; 2],
     /// Rows below and columns right of it.
     pub padding_after: [usize; 2],
+}
+
+impl Window {
+    /// Windows that lie side by side, one step apart, without padding.
+    pub fn unit() -> Window {
+        Window { stride: [1, 1], dilation: [1, 1], padding_before: [0, 0], padding_after: [0, 0] }
+    }
+
+    /// How many windows of a kernel fit over an image, vertically and horizontally.
+    pub fn output_size(&self, image: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2], GraphError> {
+        let size = |axis: usize| {
+            let (stride, dilation) = (self.stride[axis], self.dilation[axis]);
+            let padding = self.padding_before[axis].checked_add(self.padding_after[axis])?;
+            let padded = image[axis].checked_add(padding)?;
+            let extent = kernel[axis].checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+            let bounded = [stride, dilation, padded].iter().all(|size| (1..=MAX_ELEMENTS).contains(size));
+            (bounded && image[axis] > 0).then_some((padded.checked_sub(extent)?) / stride.max(1) + 1)
+        };
+        let windows = size(0).zip(size(1)).map(|(height, width)| [height, width]);
+        windows.ok_or_else(|| {
+            GraphError::Attribute(format!("no {kernel:?} kernel fits an image of {image:?} with {self:?}"))
+        })
+    }
 }
 
 impl Op {
@@ -151,27 +183,133 @@ impl Op {
         }
     }
 
-    /// The shapes of the results for inputs of these types.
+    /// How many inputs it takes: at least and at most.
+    fn arity(&self) -> (usize, usize) {
+        match self {
+            Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_) => (2, 3),
+            Op::Binary(_) | Op::Prelu | Op::Gather(_) => (2, 2),
+            Op::Concat(_) => (1, usize::MAX),
+            Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) => (1, 1),
+            Op::Slice(_) | Op::Cast | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
+            Op::ArgMax(_) => (1, 1),
+        }
+    }
+
+    /// The shapes of the results for inputs of these types: one, as every operator gives one result.
     pub fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<Vec<usize>>, GraphError> {
-        let _ = inputs;
-        Err(GraphError::Structure(format!("{} is not written", self.name())))
+        let (least, most) = self.arity();
+        if !(least..=most).contains(&inputs.len()) {
+            let expected = if least == most { least.to_string() } else { format!("at least {least}") };
+            return Err(GraphError::Arity { expected, found: inputs.len() });
+        }
+        for (index, ty) in inputs.iter().enumerate() {
+            ty.map_or(Ok(()), |ty| ty.check(&format!("input {index}")))?;
+        }
+        let shape = match self {
+            Op::Conv2d(op) => op.infer(inputs),
+            Op::DepthwiseConv2d(op) => op.infer(inputs),
+            Op::FullyConnected(op) => op.infer(inputs),
+            Op::Binary(op) => op.infer(inputs),
+            Op::Unary(op) => op.infer(inputs),
+            Op::Prelu => prelu::infer(inputs),
+            Op::Pool2d(op) => op.infer(inputs),
+            Op::Mean(op) => op.infer(inputs),
+            Op::Pad(op) => op.infer(inputs),
+            Op::Reshape(op) => op.infer(inputs),
+            Op::Transpose(op) => op.infer(inputs),
+            Op::Concat(op) => op.infer(inputs),
+            Op::Slice(op) => op.infer(inputs),
+            Op::Gather(op) => op.infer(inputs),
+            Op::Softmax(op) => op.infer(inputs),
+            Op::Resize(op) => op.infer(inputs),
+            Op::ArgMax(op) => op.infer(inputs),
+            Op::Cast | Op::Quantize | Op::Dequantize => Ok(operands::required(inputs, 0)?.shape.clone()),
+        }?;
+        let result = TensorType::new(DType::U8, shape);
+        result.check("result")?;
+        Ok(vec![result.shape])
     }
 
     /// Checks that the operator takes inputs of these types and gives outputs of these.
     pub fn check(&self, inputs: &[Option<&TensorType>], outputs: &[&TensorType]) -> Result<(), GraphError> {
-        let _ = (inputs, outputs);
-        Err(GraphError::Structure(format!("{} is not written", self.name())))
+        let shapes = self.infer(inputs)?;
+        let (&[output], [shape]) = (outputs, shapes.as_slice()) else {
+            return Err(GraphError::Structure(format!("an operator has one output, not {}", outputs.len())));
+        };
+        output.check("output")?;
+        if output.shape != *shape {
+            let (what, expected) = ("output".into(), format!("{shape:?}"));
+            return Err(GraphError::Shape { what, expected, found: output.shape.clone() });
+        }
+        match self {
+            Op::Conv2d(op) => op.check(inputs, output),
+            Op::DepthwiseConv2d(op) => op.check(inputs, output),
+            Op::FullyConnected(op) => op.check(inputs, output),
+            Op::Binary(op) => op.check(inputs, output),
+            Op::Unary(op) => op.check(inputs, output),
+            Op::Prelu => prelu::check(inputs, output),
+            Op::Pool2d(op) => op.check(inputs, output),
+            Op::Mean(op) => op.check(inputs, output),
+            Op::Pad(op) => op.check(inputs, output),
+            Op::Reshape(op) => op.check(inputs, output),
+            Op::Transpose(op) => op.check(inputs, output),
+            Op::Concat(op) => op.check(inputs, output),
+            Op::Slice(op) => op.check(inputs, output),
+            Op::Gather(op) => op.check(inputs, output),
+            Op::Cast => cast::check_cast(inputs, output),
+            Op::Softmax(op) => op.check(inputs, output),
+            Op::Resize(op) => op.check(inputs, output),
+            Op::Quantize => cast::check_quantize(inputs, output),
+            Op::Dequantize => cast::check_dequantize(inputs, output),
+            Op::ArgMax(op) => op.check(inputs, output),
+        }
     }
 
     /// Computes the outputs, in plain loops and without allocating. The types must have passed [`Op::check`].
     pub fn eval(&self, inputs: &[Option<TensorRef<'_>>], outputs: &mut [TensorMut<'_>]) -> Result<(), GraphError> {
-        let _ = (inputs, outputs);
-        Err(GraphError::Structure(format!("{} is not written", self.name())))
+        let [output] = outputs else { return Err(operands::unchecked()) };
+        match self {
+            Op::Conv2d(op) => op.eval(inputs, output),
+            Op::DepthwiseConv2d(op) => op.eval(inputs, output),
+            Op::FullyConnected(op) => op.eval(inputs, output),
+            Op::Binary(op) => op.eval(inputs, output),
+            Op::Unary(op) => op.eval(inputs, output),
+            Op::Prelu => prelu::eval(inputs, output),
+            Op::Pool2d(op) => op.eval(inputs, output),
+            Op::Mean(op) => op.eval(inputs, output),
+            Op::Pad(op) => op.eval(inputs, output),
+            Op::Reshape(op) => op.eval(inputs, output),
+            Op::Transpose(op) => op.eval(inputs, output),
+            Op::Concat(op) => op.eval(inputs, output),
+            Op::Slice(op) => op.eval(inputs, output),
+            Op::Gather(op) => op.eval(inputs, output),
+            Op::Cast => cast::eval_cast(inputs, output),
+            Op::Softmax(op) => op.eval(inputs, output),
+            Op::Resize(op) => op.eval(inputs, output),
+            Op::Quantize => cast::eval_quantize(inputs, output),
+            Op::Dequantize => cast::eval_dequantize(inputs, output),
+            Op::ArgMax(op) => op.eval(inputs, output),
+        }
     }
 
-    /// How many multiplications with an addition the operator takes, as papers count them; 0 where it takes none.
+    /// How many multiplications followed by an addition the operator takes, as papers count them; 0 where it takes none.
+    /// The types must have passed [`Op::check`].
     pub fn multiply_adds(&self, inputs: &[Option<&TensorType>], outputs: &[&TensorType]) -> u64 {
-        let _ = (inputs, outputs);
-        0
+        let (Some(Some(weights)), Some(output)) = (inputs.get(1), outputs.first()) else { return 0 };
+        let depth: usize = match (self, weights.shape.as_slice()) {
+            (Op::Conv2d(_), [_, depth @ ..]) | (Op::FullyConnected(_), [_, depth @ ..]) => depth.iter().product(),
+            (Op::DepthwiseConv2d(_), [_, height, width, _]) => height * width,
+            _ => 0,
+        };
+        (output.len() as u64).saturating_mul(depth as u64)
     }
+}
+
+/// Demands that the sum of this many 8-bit numbers, their zero point subtracted from each, fits `i32`.
+fn check_count(count: usize) -> Result<(), GraphError> {
+    let limit = i32::MAX as usize / 255;
+    if count > limit {
+        return Err(GraphError::Attribute(format!("{count} elements make one; at most {limit} of them fit 32 bits")));
+    }
+    Ok(())
 }

@@ -1,6 +1,10 @@
 //! Average and maximum over windows of an image.
 
+use super::operands::{Bytes, float_or_quantized, floats, floats_mut, moves, operand, rank, required, unchecked};
+use super::product::cells;
 use super::{Activation, Window};
+use crate::qmath::{self, MeanParameters};
+use crate::{GraphError, TensorMut, TensorRef, TensorType, View};
 
 /// What is taken over a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,4 +36,104 @@ pub struct Pool2d {
     pub window: Window,
     /// Applied to the result.
     pub activation: Activation,
+}
+
+impl Pool2d {
+    pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {
+        let [images, height, width, channels] = rank(required(inputs, 0)?, "input")?;
+        let [out_height, out_width] = self.window.output_size([height, width], self.kernel)?;
+        let Window { dilation, padding_before, padding_after, .. } = self.window;
+        if dilation != [1, 1] {
+            return Err(GraphError::Attribute(format!("pooling with dilation {dilation:?} is not supported")));
+        }
+        // With less padding than kernel, and an image that is not empty, no window lies in the padding alone.
+        let outside = |axis: usize| padding_before[axis].max(padding_after[axis]) >= self.kernel[axis];
+        if outside(0) || outside(1) {
+            return Err(GraphError::Attribute(format!(
+                "the padding {padding_before:?}, {padding_after:?} leaves windows of {:?} without an element",
+                self.kernel
+            )));
+        }
+        Ok(vec![images, out_height, out_width, channels])
+    }
+
+    pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
+        let x = required(inputs, 0)?;
+        float_or_quantized(&[("input", x), ("output", output)])?;
+        match self.kind {
+            PoolKind::Max => moves(x, output),
+            PoolKind::Average if x.dtype.is_8_bit() => {
+                MeanParameters::new(x, output, self.activation)?;
+                super::check_count(self.kernel[0].min(x.shape[1]).saturating_mul(self.kernel[1].min(x.shape[2])))
+            }
+            PoolKind::Average => Ok(()),
+        }
+    }
+
+    pub(super) fn eval(&self, inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
+        let x = operand(inputs, 0)?;
+        let quantized = matches!(x.view, View::I8(_) | View::U8(_));
+        match self.kind {
+            PoolKind::Average if quantized => {
+                let mean = MeanParameters::new(x.ty, output.ty, self.activation)?;
+                let (shape, elements, zero_point) = (&output.ty.shape, Bytes::new(&x)?, mean.zero_points[0]);
+                let out = output.view.bytes_mut();
+                let add = |sum, i| sum + (elements.get(i) - zero_point);
+                self.each(x.ty, shape, 0i32, add, |index, sum, count| out[index] = mean.apply(sum, count) as u8)
+            }
+            PoolKind::Max if quantized => {
+                let quantization = output.ty.activation_quantization("output")?;
+                let (min, max) = qmath::activation_range(self.activation, output.ty.dtype, quantization);
+                let (shape, elements) = (&output.ty.shape, Bytes::new(&x)?);
+                let out = output.view.bytes_mut();
+                let larger = |largest: i32, i| largest.max(elements.get(i));
+                self.each(x.ty, shape, min, larger, |index, largest, _| out[index] = largest.min(max) as u8)
+            }
+            PoolKind::Average => {
+                let (shape, elements) = (&output.ty.shape, floats(&x)?);
+                let out = floats_mut(output)?;
+                let store = |index: usize, sum: f32, count| out[index] = self.activation.clamp(sum / count as f32);
+                self.each(x.ty, shape, 0.0, |sum, i| sum + elements[i], store)
+            }
+            PoolKind::Max => {
+                let (shape, elements) = (&output.ty.shape, floats(&x)?);
+                let out = floats_mut(output)?;
+                let larger = |largest: f32, i| largest.max(elements[i]);
+                let store = |index: usize, largest, _| out[index] = self.activation.clamp(largest);
+                self.each(x.ty, shape, f32::NEG_INFINITY, larger, store)
+            }
+        }
+    }
+
+    /// For every output element, in order: `add(sum, input index)` over the window's elements inside the image, rows first;
+    /// then `store(output index, sum, how many they were)`.
+    fn each<A: Copy>(
+        &self,
+        x: &TensorType,
+        shape: &[usize],
+        start: A,
+        mut add: impl FnMut(A, usize) -> A,
+        mut store: impl FnMut(usize, A, usize),
+    ) -> Result<(), GraphError> {
+        let (&[_, height, width, channels], &[images, out_height, out_width, _]) = (x.shape.as_slice(), shape) else {
+            return Err(unchecked());
+        };
+        let inside = |at: usize, axis: usize, size: usize| {
+            let (start, padding) = (at * self.window.stride[axis], self.window.padding_before[axis]);
+            start.saturating_sub(padding)..(start + self.kernel[axis]).saturating_sub(padding).min(size)
+        };
+        let mut index = 0;
+        for (image, y, x) in cells([images, out_height, out_width]) {
+            let (rows, columns) = (inside(y, 0, height), inside(x, 1, width));
+            for channel in 0..channels {
+                let mut sum = start;
+                for (row, column) in rows.clone().flat_map(|row| columns.clone().map(move |column| (row, column))) {
+                    sum = add(sum, ((image * height + row) * width + column) * channels + channel);
+                }
+                store(index, sum, rows.len() * columns.len());
+                index += 1;
+            }
+        }
+        Ok(())
+    }
 }
