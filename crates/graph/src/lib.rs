@@ -13,7 +13,9 @@ pub mod ops;
 pub mod passes;
 pub mod qmath;
 pub mod reference;
+pub mod stats;
 mod tensor;
+mod text;
 
 pub use error::GraphError;
 pub use graph::{Graph, Node, NodeId, Value, ValueId};

@@ -183,6 +183,32 @@ impl Op {
         }
     }
 
+    /// The activation applied to its result, of an operator that has one.
+    pub fn activation(&self) -> Option<Activation> {
+        match self {
+            Op::Conv2d(op) => Some(op.activation),
+            Op::DepthwiseConv2d(op) => Some(op.activation),
+            Op::FullyConnected(op) => Some(op.activation),
+            Op::Binary(op) => Some(op.activation),
+            Op::Pool2d(op) => Some(op.activation),
+            Op::Concat(op) => Some(op.activation),
+            _ => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn activation_mut(&mut self) -> Option<&mut Activation> {
+        match self {
+            Op::Conv2d(op) => Some(&mut op.activation),
+            Op::DepthwiseConv2d(op) => Some(&mut op.activation),
+            Op::FullyConnected(op) => Some(&mut op.activation),
+            Op::Binary(op) => Some(&mut op.activation),
+            Op::Pool2d(op) => Some(&mut op.activation),
+            Op::Concat(op) => Some(&mut op.activation),
+            _ => None,
+        }
+    }
+
     /// How many inputs it takes: at least and at most.
     fn arity(&self) -> (usize, usize) {
         match self {

@@ -1,0 +1,51 @@
+//! Lets the node before a ReLU do its clamp.
+
+use crate::ops::{Activation, Unary, unary_table};
+use crate::{Graph, GraphError, Op, TensorType, qmath};
+
+/// Fuses ReLU, ReLU6 and ReLU N1 to 1 into the node that makes their input, if nothing else reads it.
+///
+/// On 8-bit numbers only where the two in one give the same bytes: equal quantization before and after the ReLU, and the
+/// table of the ReLU being the clamp that the fused operator ends in.
+pub fn fuse_activations(graph: &mut Graph) -> Result<usize, GraphError> {
+    let (producers, read_once) = (graph.producers(), super::read_once(graph));
+    let mut fused = vec![false; graph.nodes.len()];
+    for (index, fused) in fused.iter_mut().enumerate() {
+        let node = &graph.nodes[index];
+        let (&Op::Unary(unary), &[Some(input)], &[output]) = (&node.op, &node.inputs[..], &node.outputs[..]) else {
+            continue;
+        };
+        let Some(activation) = unary.as_activation() else { continue };
+        let Some(producer) = producers[input.0].filter(|_| read_once[input.0]) else { continue };
+        if !is_clamp(&unary, activation, &graph.value(input).ty, &graph.value(output).ty)? {
+            continue;
+        }
+        let producer = &mut graph.nodes[producer.0];
+        if let Some(none @ Activation::None) = producer.op.activation_mut() {
+            *none = activation;
+            producer.outputs = vec![output];
+            *fused = true;
+        }
+    }
+    super::remove_nodes(graph, &fused);
+    Ok(fused.iter().filter(|fused| **fused).count())
+}
+
+/// Whether the unary operator does no more than what an operator that makes its output directly does with the activation.
+fn is_clamp(
+    unary: &Unary,
+    activation: Activation,
+    input: &TensorType,
+    output: &TensorType,
+) -> Result<bool, GraphError> {
+    if !input.means_same(output) {
+        return Ok(false);
+    }
+    if !input.dtype.is_8_bit() {
+        return Ok(true);
+    }
+    let table = unary_table(unary, input, output)?;
+    let (min, max) = qmath::activation_range(activation, output.dtype, output.activation_quantization("output")?);
+    let (lowest, highest) = output.dtype.bounds_8_bit();
+    Ok((lowest..=highest).all(|q| table[usize::from(q as u8)] == q.max(min).min(max) as u8))
+}
