@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
-use super::{Block, Element, Kernel};
+use super::{Block, Element, Kernel, for_each_tile};
 use crate::simd::{Avx2, LANES, Simd};
 
 /// Twelve of the sixteen registers are sums; two hold weights, one an input pair, one a product.
@@ -26,19 +26,8 @@ pub(super) const KERNEL: Kernel = Kernel {
 /// As [`Kernel::multiply`]; the CPU has AVX2.
 #[target_feature(enable = "avx2")]
 unsafe fn multiply(block: &Block) {
-    for row in (0..block.rows).step_by(ROWS) {
-        // SAFETY: the tile is inside the block.
-        unsafe {
-            match block.rows - row {
-                1 => tile::<1>(block, row),
-                2 => tile::<2>(block, row),
-                3 => tile::<3>(block, row),
-                4 => tile::<4>(block, row),
-                5 => tile::<5>(block, row),
-                _ => tile::<ROWS>(block, row),
-            }
-        }
-    }
+    // SAFETY: the tiles are inside the block.
+    unsafe { for_each_tile!(block, ROWS, [1 2 3 4 5 6], |R, row| tile::<R>(block, row)) }
 }
 
 /// `R` rows from `row` on.

@@ -11,7 +11,13 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
 mod epilogue;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dot;
 mod pack;
 mod scalar;
 mod split;
@@ -39,7 +45,13 @@ pub static TABLE: Table<Kernel> = Table {
     family: "qgemm",
     rows: &[
         #[cfg(target_arch = "x86_64")]
+        Row { name: "qgemm_u8s8s32_12x32_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::KERNEL },
+        #[cfg(target_arch = "x86_64")]
         Row { name: "qgemm_u8s8s32_6x16_avx2", isa: Isa::Avx2, kernel: avx2::KERNEL },
+        #[cfg(target_arch = "aarch64")]
+        Row { name: "qgemm_s8s8s32_8x8_neon_dot", isa: Isa::NeonDot, kernel: neon_dot::KERNEL },
+        #[cfg(target_arch = "aarch64")]
+        Row { name: "qgemm_s8s8s32_4x4_neon", isa: Isa::Neon, kernel: neon::KERNEL },
         #[cfg(target_arch = "x86_64")]
         Row { name: "qgemm_u8s8s32_1x1_scalar", isa: Isa::Scalar, kernel: scalar::KERNEL },
         #[cfg(not(target_arch = "x86_64"))]
@@ -93,6 +105,7 @@ impl Element {
 }
 
 /// One call of a kernel: some rows of input times one panel of weights.
+#[allow(dead_code, reason = "no architecture has kernels that need all of it")]
 struct Block<'a> {
     /// `rows` rows of `depth` elements.
     input: *const u8,
@@ -138,6 +151,25 @@ impl Block<'_> {
         self.residual.wrapping_add(row * self.output_stride)
     }
 }
+
+/// Goes over a block's rows in tiles of `$most` rows, and at the end one of those that are left: `|ROWS, row| tile` is
+/// compiled for each listed number of rows.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! for_each_tile {
+    ($block:ident, $most:ident, [$($rows:literal)+], |$ROWS:ident, $row:ident| $tile:expr) => {
+        for $row in (0..$block.rows).step_by($most) {
+            match ($block.rows - $row).min($most) {
+                $($rows => {
+                    const $ROWS: usize = $rows;
+                    $tile
+                })+
+                _ => unreachable!("a tile has from 1 to {} rows", $most),
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use for_each_tile;
 
 /// A quantized convolution with packed weights.
 pub struct QConv2d {

@@ -1,0 +1,83 @@
+//! AVX-512 VNNI: `vpdpbusd` adds four products of an unsigned and a signed byte to each of sixteen sums.
+
+use std::arch::x86_64::*;
+use std::array::from_fn;
+
+use super::{Block, Element, Kernel, for_each_tile};
+use crate::simd::{Avx512, LANES, Simd};
+
+/// Twenty-four of the thirty-two registers are sums, which are enough to hide how long each takes.
+const ROWS: usize = 12;
+
+pub(super) const KERNEL: Kernel = Kernel {
+    rows: ROWS,
+    columns: 2 * LANES,
+    granule: LANES,
+    depth_multiple: 4,
+    depth_group: 4,
+    weights: Element::Byte,
+    input: Element::Byte,
+    least_weight: -128,
+    multiply,
+};
+
+/// # Safety
+/// As [`Kernel::multiply`]; the CPU has AVX-512 F, BW, DQ, VL and VNNI.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn multiply(block: &Block) {
+    // SAFETY: the tiles are inside the block.
+    unsafe {
+        if block.columns == LANES {
+            for_each_tile!(block, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 1>(block, row))
+        } else {
+            for_each_tile!(block, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 2>(block, row))
+        }
+    }
+}
+
+/// `R` rows from `row` on, `V` vectors of columns.
+///
+/// # Safety
+/// As [`multiply`]; the rows are inside the block, and its columns are sixteen times `V`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
+    let simd = Avx512::new();
+    // SAFETY: for each of the columns there are a bias, a multiplier, a shift if there are shifts, and for each four of the
+    // depth four weights. Each input row has `depth` bytes, a multiple of four.
+    let (sums, multipliers) = unsafe {
+        let mut sums: [[__m512i; V]; R] = [from_fn(|v| simd.load_i32(&*block.bias.add(v * LANES).cast())); R];
+        let input: [*const u8; R] = from_fn(|r| block.input_row(row + r));
+        let mut weights = block.weights.cast::<__m512i>();
+        for k in (0..block.depth).step_by(4) {
+            let columns: [__m512i; V] = from_fn(|v| _mm512_load_si512(weights.add(v)));
+            weights = weights.add(V);
+            for r in 0..R {
+                let four = _mm512_set1_epi32(input[r].add(k).cast::<i32>().read_unaligned());
+                for v in 0..V {
+                    sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], four, columns[v]);
+                }
+            }
+        }
+        if let Some((shifts, row_sums)) = block.shifts {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let row_sum = simd.splat_i32(*row_sums.add(row + r));
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let shift = simd.load_i32(&*shifts.add(v * LANES).cast());
+                    *sum = simd.add_i32(*sum, _mm512_mullo_epi32(shift, row_sum));
+                }
+            }
+        }
+        let multipliers: [__m512; V] = from_fn(|v| simd.load(&*block.multipliers.add(v * LANES).cast()));
+        (sums, multipliers)
+    };
+    for (r, sums) in sums.into_iter().enumerate() {
+        for v in 0..V {
+            // SAFETY: output and, where another tensor is added, residual have all columns in each row of the block.
+            unsafe {
+                let other = || block.residual_row(row + r).add(v * LANES).cast::<[u8; LANES]>().read();
+                let result = block.epilogue.finish_lanes(simd, sums[v], multipliers[v], other);
+                block.output_row(row + r).add(v * LANES).cast::<[u8; LANES]>().write(result);
+            }
+        }
+    }
+}
