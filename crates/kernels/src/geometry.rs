@@ -49,6 +49,14 @@ impl Geometry {
         (at < self.input[axis]).then_some(at)
     }
 
+    /// The taps of window `window` along an axis that are not padding, each with the input row or column under it.
+    pub fn taps(&self, axis: usize, window: usize) -> impl ExactSizeIterator<Item = (usize, usize)> + Clone + use<> {
+        let (at, dilation, padding) = (window * self.stride[axis], self.dilation[axis], self.padding[axis]);
+        let first = padding.saturating_sub(at).div_ceil(dilation);
+        let end = (self.input[axis] + padding).saturating_sub(at).div_ceil(dilation).min(self.kernel[axis]);
+        (first..end).map(move |tap| (tap, at + tap * dilation - padding))
+    }
+
     /// Whether each output pixel is a function of the input pixel at the same place: a plain matrix product over pixels.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
@@ -56,5 +64,31 @@ impl Geometry {
             && self.padding == [0, 0]
             && self.groups == 1
             && self.input[..2] == self.output[..2]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_are_those_that_are_not_padding() {
+        for (input, kernel, stride, dilation, padding) in
+            [(5, 3, 1, 1, 1), (5, 3, 2, 1, 0), (5, 3, 1, 2, 2), (4, 7, 3, 1, 5), (2, 2, 1, 3, 3), (3, 1, 2, 1, 4)]
+        {
+            let geometry = Geometry {
+                input: [input, 1, 1],
+                output: [8, 1, 1],
+                kernel: [kernel, 1],
+                stride: [stride, 1],
+                dilation: [dilation, 1],
+                padding: [padding, 0],
+                groups: 1,
+            };
+            for window in 0..8 {
+                let expected = (0..kernel).filter_map(|tap| Some((tap, geometry.tap(0, window, tap)?)));
+                assert!(geometry.taps(0, window).eq(expected), "window {window} of {geometry:?}");
+            }
+        }
     }
 }

@@ -8,9 +8,13 @@
 //! by signed bytes, and `i8` elsewhere. Zero points and clamping bounds given to a kernel are in that domain.
 
 pub mod cpu;
+pub mod dwconv;
+pub mod eltwise;
+pub mod gemm;
 pub mod geometry;
 mod im2col;
 pub mod memory;
+pub mod pooling;
 pub mod qdwconv;
 pub mod qgemm;
 pub mod quantized;

@@ -1,8 +1,11 @@
 //! What the tests of all families share: random content, misaligned slices, and the rows that this CPU can run.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
+
+use proptest::prelude::*;
 
 use crate::Activation;
+use crate::geometry::Geometry;
 use crate::table::{Choice, Table};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same numbers everywhere.
@@ -55,6 +58,28 @@ impl Random {
 /// A choice for each row of a table that this CPU can run.
 pub(crate) fn each_choice<K>(table: &Table<K>) -> impl Iterator<Item = Choice> + use<K> {
     table.available().map(|row| Choice::UpTo(row.isa))
+}
+
+/// The bits of floats, so that NaN equals itself and the signs of zeros count.
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Small geometries of every kind, windows that lie wholly in the padding among them, with up to `multipliers` output
+/// channels for each input channel and no two channels that see each other.
+pub(crate) fn geometries(multipliers: usize) -> impl Strategy<Value = Geometry> {
+    let pair = |range: Range<usize>| [range.clone(), range];
+    let sizes = (pair(1..12), pair(1..9), 1..40usize, 1..=multipliers);
+    let windows = (pair(1..6), pair(1..4), pair(1..4), pair(0..6));
+    (sizes, windows).prop_map(|((input, output, channels, multiplier), (kernel, stride, dilation, padding))| Geometry {
+        input: [input[0], input[1], channels],
+        output: [output[0], output[1], channels * multiplier],
+        kernel,
+        stride,
+        dilation,
+        padding,
+        groups: channels,
+    })
 }
 
 /// A copy that does not begin where vectors like it.

@@ -205,15 +205,15 @@ impl QDepthwiseConv2d {
         self.layer.weights.len() + size_of_val(&*self.layer.bias) + size_of_val(&*self.layer.multipliers)
     }
 
-    /// Bytes of scratch that [`run`](Self::run) needs.
+    /// Bytes of scratch memory that [`run`](Self::run) needs, wherever they begin.
     pub fn scratch_bytes(&self) -> usize {
-        self.threads * self.layer.scratch_bytes()
+        self.threads * self.layer.scratch_bytes() + ALIGNMENT
     }
 
-    /// Convolves one image. `scratch` begins on a multiple of [`ALIGNMENT`]; what it holds is of no matter.
+    /// Convolves one image. What `scratch` holds is of no matter.
     ///
     /// # Panics
-    /// When a length does not match, the pool has more threads than was said, or `scratch` is misaligned.
+    /// When a length does not match, the pool has more threads than was said, or `scratch` is too small.
     pub fn run(&self, pool: &ThreadPool, input: &[Activation], output: &mut [Activation], scratch: &mut [u8]) {
         let Geometry { output: [height, width, channels], .. } = self.layer.geometry;
         assert_eq!(input.len(), self.layer.geometry.input_len(), "elements of the input");
@@ -224,7 +224,8 @@ impl QDepthwiseConv2d {
             return;
         }
         let part = self.layer.scratch_bytes();
-        let scratch = Disjoint::new(scratch);
+        let start = scratch.as_ptr().align_offset(ALIGNMENT);
+        let scratch = Disjoint::new(&mut scratch[start..]);
         let band = self.layer.band(pool.threads());
         pool.for_each_chunk(output, band * width * channels, |index, thread, output| {
             let rows = index * band..height.min((index + 1) * band);

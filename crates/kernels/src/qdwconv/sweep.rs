@@ -163,28 +163,27 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         let (groups, columns) = (self.layer.packing.groups, self.layer.columns());
         let simd = self.isa.simd();
         let bias: &[i32; LANES] = self.layer.bias[self.channel..][..LANES].try_into().expect("a whole block");
-        let mut sums = [[simd.load_i32(bias); X]; R];
+        let mut sums = [[simd.load_i32(bias); R]; X];
         let mut weights = self.weights.chunks_exact(R);
         for group in 0..groups {
             let line = (first + group) % groups * columns;
             let line = &ring[line..line + columns];
             for (kx, weights) in (0..kernel[1]).zip(&mut weights) {
-                for i in 0..X {
+                for (i, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: a line has the columns that the windows of an output row reach, and `x + i` is one of them.
                     let cell = unsafe { line.get_unchecked((x + i) * stride[1] + kx * dilation[1]) };
-                    for r in 0..R {
-                        sums[r][i] = self.isa.dot(sums[r][i], cell, &weights[r]);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = self.isa.dot(*sum, cell, weights);
                     }
                 }
             }
         }
         let multipliers = self.layer.multipliers[self.channel..][..LANES].try_into().expect("a whole block");
         let multipliers = simd.load(multipliers);
-        for (sums, output) in sums.into_iter().zip(output.chunks_exact_mut(width * channels)) {
-            for (i, sums) in sums.into_iter().enumerate() {
-                let scaled = simd.mul(simd.to_f32(sums), multipliers);
+        for (i, sums) in sums.into_iter().enumerate() {
+            for (sum, output) in sums.into_iter().zip(output.chunks_exact_mut(width * channels)) {
                 let pixel = &mut output[(x + i) * channels..][..channels];
-                self.store(scaled, &mut pixel[self.channel..]);
+                self.store(simd.mul(simd.to_f32(sum), multipliers), &mut pixel[self.channel..]);
             }
         }
     }

@@ -30,6 +30,7 @@ macro_rules! both {
 impl Simd for Avx2 {
     type F32 = [__m256; 2];
     type I32 = [__m256i; 2];
+    type Bytes = __m128i;
 
     #[inline(always)]
     fn splat(self, value: f32) -> [__m256; 2] {
@@ -116,12 +117,33 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn max_activations(self, a: &[Activation; LANES], b: &mut [Activation; LANES]) {
-        // SAFETY: AVX2 as above; loads and store are inside the arrays.
-        unsafe {
-            let max = _mm_max_epu8(_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast()));
-            _mm_storeu_si128(b.as_mut_ptr().cast(), max);
-        }
+    fn splat_bytes(self, value: Activation) -> __m128i {
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        unsafe { _mm_set1_epi8(value as i8) }
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, from: &[Activation; LANES]) -> __m128i {
+        // SAFETY: AVX2 as above; the load is the array.
+        unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, value: __m128i, to: &mut [Activation; LANES]) {
+        // SAFETY: AVX2 as above; the store is the array.
+        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
+    }
+
+    #[inline(always)]
+    fn max_bytes(self, a: __m128i, b: __m128i) -> __m128i {
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        unsafe { _mm_max_epu8(a, b) }
+    }
+
+    #[inline(always)]
+    fn min_bytes(self, a: __m128i, b: __m128i) -> __m128i {
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        unsafe { _mm_min_epu8(a, b) }
     }
 
     #[inline(always)]

@@ -31,6 +31,8 @@ pub(crate) trait Simd: Copy {
     type F32: Copy;
     /// 16 integers.
     type I32: Copy;
+    /// 16 activations.
+    type Bytes: Copy;
 
     fn splat(self, value: f32) -> Self::F32;
     fn load(self, from: &[f32; LANES]) -> Self::F32;
@@ -53,8 +55,11 @@ pub(crate) trait Simd: Copy {
     /// `from.map(i32::from)`
     fn widen(self, from: &[Activation; LANES]) -> Self::I32;
 
-    /// Greater or equal of each two.
-    fn max_activations(self, a: &[Activation; LANES], b: &mut [Activation; LANES]);
+    fn splat_bytes(self, value: Activation) -> Self::Bytes;
+    fn load_bytes(self, from: &[Activation; LANES]) -> Self::Bytes;
+    fn store_bytes(self, value: Self::Bytes, to: &mut [Activation; LANES]);
+    fn max_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn min_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     /// `scaled.map(|scaled| output.quantize(scaled))`, for what is not NaN.
     fn quantize(self, scaled: Self::F32, output: &Output, to: &mut [Activation; LANES]);
 
@@ -77,29 +82,37 @@ macro_rules! rows {
     (fn($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2")]
-        pub(super) fn avx2($($arg: $ty),*) $(-> $ret)? {
+        pub(crate) fn avx2($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx2::new(), $($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        pub(super) fn avx512($($arg: $ty),*) $(-> $ret)? {
+        pub(crate) fn avx512($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx512::new(), $($arg),*)
         }
         #[cfg(target_arch = "aarch64")]
         #[target_feature(enable = "neon")]
-        pub(super) fn neon($($arg: $ty),*) $(-> $ret)? {
+        pub(crate) fn neon($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Neon::new(), $($arg),*)
         }
     };
 }
 pub(crate) use rows;
 
-/// Splits off whole vectors: `chunks.0` by 16, `chunks.1` what is left.
-pub(crate) fn vectors<T>(items: &[T]) -> (&[[T; LANES]], &[T]) {
-    items.as_chunks()
+/// Where vectors begin that cover `len` items, the last one overlapping the one before. `len` is at least one vector.
+#[inline(always)]
+pub(crate) fn starts(len: usize) -> impl Iterator<Item = usize> {
+    (0..len).step_by(LANES).map(move |start| start.min(len - LANES))
 }
 
-/// As [`vectors`], to write.
-pub(crate) fn vectors_mut<T>(items: &mut [T]) -> (&mut [[T; LANES]], &mut [T]) {
-    items.as_chunks_mut()
+/// The vector that begins at `start`.
+#[inline(always)]
+pub(crate) fn vector<T>(items: &[T], start: usize) -> &[T; LANES] {
+    items[start..].first_chunk().expect("a vector inside the slice")
+}
+
+/// As [`vector`], to write.
+#[inline(always)]
+pub(crate) fn vector_mut<T>(items: &mut [T], start: usize) -> &mut [T; LANES] {
+    items[start..].first_chunk_mut().expect("a vector inside the slice")
 }

@@ -31,6 +31,7 @@ macro_rules! each {
 impl Simd for Neon {
     type F32 = [float32x4_t; 4];
     type I32 = [int32x4_t; 4];
+    type Bytes = int8x16_t;
 
     #[inline(always)]
     fn splat(self, value: f32) -> [float32x4_t; 4] {
@@ -116,9 +117,33 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn max_activations(self, a: &[Activation; LANES], b: &mut [Activation; LANES]) {
-        // SAFETY: NEON as above; loads and store are the arrays.
-        unsafe { vst1q_s8(b.as_mut_ptr(), vmaxq_s8(vld1q_s8(a.as_ptr()), vld1q_s8(b.as_ptr()))) }
+    fn splat_bytes(self, value: Activation) -> int8x16_t {
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        unsafe { vdupq_n_s8(value) }
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, from: &[Activation; LANES]) -> int8x16_t {
+        // SAFETY: NEON as above; the load is the array.
+        unsafe { vld1q_s8(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, value: int8x16_t, to: &mut [Activation; LANES]) {
+        // SAFETY: NEON as above; the store is the array.
+        unsafe { vst1q_s8(to.as_mut_ptr(), value) }
+    }
+
+    #[inline(always)]
+    fn max_bytes(self, a: int8x16_t, b: int8x16_t) -> int8x16_t {
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        unsafe { vmaxq_s8(a, b) }
+    }
+
+    #[inline(always)]
+    fn min_bytes(self, a: int8x16_t, b: int8x16_t) -> int8x16_t {
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        unsafe { vminq_s8(a, b) }
     }
 
     #[inline(always)]

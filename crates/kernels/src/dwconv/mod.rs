@@ -1,0 +1,115 @@
+//! Depthwise convolution of floats: each output channel is a small convolution of one input channel.
+//!
+//! Every row adds in the same order, so that all give the same bits: the products of the taps that are not padding, row by
+//! row from 0, then the bias; then it clamps.
+
+use std::ops::Range;
+
+use crate::cpu::Isa;
+use crate::geometry::Geometry;
+use crate::memory::Aligned;
+use crate::table::{Choice, Row, Table};
+use crate::threads::ThreadPool;
+
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+/// Computes rows of the output into `output`, which holds just those.
+///
+/// # Safety
+/// The CPU must have the instruction set of the row.
+pub type Kernel = unsafe fn(layer: &Layer, input: &[f32], rows: Range<usize>, output: &mut [f32]);
+
+/// The kernels for depthwise convolution of floats.
+pub static KERNELS: Table<Kernel> = Table {
+    family: "dwconv",
+    rows: &[
+        #[cfg(target_arch = "x86_64")]
+        Row { name: "dwconv_f32_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: vector::avx512 },
+        #[cfg(target_arch = "x86_64")]
+        Row { name: "dwconv_f32_c16_avx2", isa: Isa::Avx2, kernel: vector::avx2 },
+        #[cfg(target_arch = "aarch64")]
+        Row { name: "dwconv_f32_c16_neon", isa: Isa::Neon, kernel: vector::neon },
+        Row { name: "dwconv_f32_scalar", isa: Isa::Scalar, kernel: scalar::run },
+    ],
+};
+
+/// Everything that a kernel reads besides the input.
+#[derive(Debug)]
+pub struct Layer {
+    geometry: Geometry,
+    /// Output channels that one input channel has.
+    depth_multiplier: usize,
+    /// `[kernel height][kernel width][channels]`
+    weights: Aligned<f32>,
+    bias: Aligned<f32>,
+    bounds: [f32; 2],
+}
+
+/// A depthwise convolution of floats.
+#[derive(Debug)]
+pub struct DepthwiseConv2d {
+    row: &'static Row<Kernel>,
+    layer: Layer,
+}
+
+impl DepthwiseConv2d {
+    /// `weights` are `[kernel height][kernel width][output channels]`. Output channel `o` reads input channel
+    /// `o / (output channels / input channels)`. The output is clamped to `min..=max`.
+    ///
+    /// # Panics
+    /// When lengths do not match the geometry.
+    pub fn new(
+        choice: Choice,
+        geometry: &Geometry,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        [min, max]: [f32; 2],
+    ) -> DepthwiseConv2d {
+        let (inputs, outputs) = (geometry.input[2], geometry.output[2]);
+        let steps = geometry.stride.iter().chain(&geometry.dilation);
+        assert!(steps.into_iter().all(|&step| step > 0), "strides and dilations are positive");
+        assert!(inputs > 0 && outputs.is_multiple_of(inputs), "{outputs} output channels of {inputs} input channels");
+        assert_eq!(weights.len(), geometry.kernel[0] * geometry.kernel[1] * outputs, "weights");
+        assert!(bias.is_none_or(|bias| bias.len() == outputs), "biases");
+        let layer = Layer {
+            geometry: *geometry,
+            depth_multiplier: outputs / inputs,
+            weights: Aligned::from(weights),
+            bias: bias.map_or_else(|| Aligned::zeroed(outputs), Aligned::from),
+            bounds: [min, max],
+        };
+        DepthwiseConv2d { row: KERNELS.pick(choice), layer }
+    }
+
+    /// The kernel that was picked.
+    pub fn kernel_name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Bytes of weights and biases.
+    pub fn weights_bytes(&self) -> usize {
+        size_of_val(&*self.layer.weights) + size_of_val(&*self.layer.bias)
+    }
+
+    /// Convolves one image.
+    ///
+    /// # Panics
+    /// When a length does not match the geometry.
+    pub fn run(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32]) {
+        let Geometry { output: [height, width, channels], .. } = self.layer.geometry;
+        assert_eq!(input.len(), self.layer.geometry.input_len(), "elements of the input");
+        assert_eq!(output.len(), self.layer.geometry.output_len(), "elements of the output");
+        if output.is_empty() {
+            return;
+        }
+        let band = height.div_ceil(pool.threads());
+        pool.for_each_chunk(output, band * width * channels, |index, _, output| {
+            let rows = index * band..height.min((index + 1) * band);
+            // SAFETY: the table gives only rows that this CPU can run.
+            unsafe { (self.row.kernel)(&self.layer, input, rows, output) };
+        });
+    }
+}

@@ -1,0 +1,70 @@
+//! Every row against the definition, written here once more in the plainest way, bit for bit.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{Random, bits, each_choice, geometries, misaligned};
+
+fn check(geometry: &Geometry, seed: u64) {
+    let Geometry { input: [in_h, in_w, in_c], output: [out_h, out_w, out_c], kernel, .. } = *geometry;
+    let mut random = Random::new(seed);
+    let input = random.floats(geometry.input_len());
+    let weights = random.floats(kernel[0] * kernel[1] * out_c);
+    let bias = random.floats(out_c);
+    let (min, max) = (-random.unit(), random.unit());
+    let position = |axis: usize, window: usize, tap: usize| {
+        (window * geometry.stride[axis] + tap * geometry.dilation[axis]) as isize - geometry.padding[axis] as isize
+    };
+    let mut expected = Vec::new();
+    for index in 0..out_h * out_w * out_c {
+        let (y, x, channel) = (index / out_c / out_w, index / out_c % out_w, index % out_c);
+        let mut sum = 0.0f32;
+        for (tap, weight) in weights.iter().skip(channel).step_by(out_c).enumerate() {
+            let (iy, ix) = (position(0, y, tap / kernel[1]), position(1, x, tap % kernel[1]));
+            if (0..in_h as isize).contains(&iy) && (0..in_w as isize).contains(&ix) {
+                sum += input[(iy as usize * in_w + ix as usize) * in_c + channel / (out_c / in_c)] * weight;
+            }
+        }
+        expected.push((sum + bias[channel]).clamp(min, max));
+    }
+    let input = misaligned(&input);
+    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+        let layer = DepthwiseConv2d::new(choice, geometry, &weights, Some(&bias), [min, max]);
+        let mut output = misaligned(&vec![0.0; expected.len()]);
+        layer.run(&ThreadPool::new(threads), &input, &mut output);
+        assert_eq!(bits(&output), bits(&expected), "{} with {geometry:?}", layer.kernel_name());
+    }
+}
+
+#[test]
+fn required_rows_run_here() {
+    for isa in crate::table::required().into_iter().filter(|isa| isa.name() != "neon_dot") {
+        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+    }
+}
+
+#[test]
+fn channels_around_the_width_of_vectors() {
+    for channels in [1, 7, 15, 16, 17, 24, 31, 32, 33, 96] {
+        for stride in [1, 2] {
+            let geometry = Geometry {
+                input: [6, 7, channels],
+                output: [6 / stride, 7 / stride, channels],
+                kernel: [3, 3],
+                stride: [stride; 2],
+                dilation: [1, 1],
+                padding: [1, 1],
+                groups: channels,
+            };
+            check(&geometry, channels as u64);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_geometry(geometry in geometries(2), seed: u64) {
+        check(&geometry, seed);
+    }
+}

@@ -1,0 +1,310 @@
+//! Elementwise operators: quantized addition and table lookup, float addition and multiplication, and the two ways between
+//! floats and quantized values.
+
+use crate::Activation;
+use crate::cpu::Isa;
+use crate::quantized::Output;
+use crate::table::{Choice, Row, Table};
+use crate::threads::ThreadPool;
+
+#[cfg(target_arch = "aarch64")]
+mod lookup_neon;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+/// What the doors know of a row: a function for each operator. Inputs and output of a call have the same length.
+///
+/// # Safety
+/// To call one, the CPU must have the instruction set of the row.
+#[derive(Debug)]
+pub struct Kernel {
+    q_add: unsafe fn(add: &Sum, a: &[Activation], b: &[Activation], output: &mut [Activation]),
+    lookup: unsafe fn(table: &[Activation; 256], input: &[Activation], output: &mut [Activation]),
+    add: Floats,
+    multiply: Floats,
+    quantize: unsafe fn(scale: f32, range: &Output, input: &[f32], output: &mut [Activation]),
+    dequantize: unsafe fn(scale: f32, zero_point: Activation, input: &[Activation], output: &mut [f32]),
+}
+
+/// A function of two floats, clamped.
+type Floats = unsafe fn(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]);
+
+/// The kernels for elementwise operators.
+pub static KERNELS: Table<Kernel> = Table {
+    family: "eltwise",
+    rows: &[
+        #[cfg(target_arch = "x86_64")]
+        Row {
+            name: "eltwise_avx512_vnni",
+            isa: Isa::Avx512Vnni,
+            kernel: Kernel {
+                q_add: vector::q_add::avx512,
+                lookup: scalar::lookup,
+                add: vector::add::avx512,
+                multiply: vector::multiply::avx512,
+                quantize: vector::quantize::avx512,
+                dequantize: vector::dequantize::avx512,
+            },
+        },
+        #[cfg(target_arch = "x86_64")]
+        Row {
+            name: "eltwise_avx2",
+            isa: Isa::Avx2,
+            kernel: Kernel {
+                q_add: vector::q_add::avx2,
+                lookup: scalar::lookup,
+                add: vector::add::avx2,
+                multiply: vector::multiply::avx2,
+                quantize: vector::quantize::avx2,
+                dequantize: vector::dequantize::avx2,
+            },
+        },
+        #[cfg(target_arch = "aarch64")]
+        Row {
+            name: "eltwise_neon",
+            isa: Isa::Neon,
+            kernel: Kernel {
+                q_add: vector::q_add::neon,
+                lookup: lookup_neon::lookup,
+                add: vector::add::neon,
+                multiply: vector::multiply::neon,
+                quantize: vector::quantize::neon,
+                dequantize: vector::dequantize::neon,
+            },
+        },
+        Row {
+            name: "eltwise_scalar",
+            isa: Isa::Scalar,
+            kernel: Kernel {
+                q_add: scalar::q_add,
+                lookup: scalar::lookup,
+                add: scalar::add,
+                multiply: scalar::multiply,
+                quantize: scalar::quantize,
+                dequantize: scalar::dequantize,
+            },
+        },
+    ],
+};
+
+/// Elements below which a second thread costs more than it brings.
+const LEAST_CHUNK: usize = 4096;
+
+/// An input of a quantized addition.
+#[derive(Clone, Copy, Debug)]
+pub struct Addend {
+    /// Real zero, in the domain of [`Activation`].
+    pub zero_point: i32,
+    /// The input's scale over the output's. Finite.
+    pub multiplier: f32,
+}
+
+/// What a quantized addition computes.
+#[derive(Debug)]
+struct Sum {
+    a: Addend,
+    b: Addend,
+    output: Output,
+}
+
+impl Sum {
+    fn apply(&self, a: Activation, b: Activation) -> Activation {
+        let term = |x: Activation, of: Addend| (i32::from(x) - of.zero_point) as f32 * of.multiplier;
+        self.output.quantize(term(a, self.a) + term(b, self.b))
+    }
+}
+
+/// Addition of quantized values.
+#[derive(Debug)]
+pub struct QAdd {
+    row: &'static Row<Kernel>,
+    sum: Sum,
+}
+
+impl QAdd {
+    /// The sum is `clamp(round_ties_even((a − zero_point) · multiplier + (b − zero_point) · multiplier) + zero_point)`: two
+    /// multiplications and one addition, each rounded.
+    ///
+    /// # Panics
+    /// When a zero point is not a value of an activation, or a multiplier so large that a sum could be infinite.
+    pub fn new(choice: Choice, a: Addend, b: Addend, output: Output) -> QAdd {
+        for addend in [a, b] {
+            assert!(Activation::try_from(addend.zero_point).is_ok(), "a zero point is a value of an activation");
+            assert!(addend.multiplier.abs() < f32::MAX / 1024.0, "the multiplier {} is too large", addend.multiplier);
+        }
+        QAdd { row: KERNELS.pick(choice), sum: Sum { a, b, output } }
+    }
+
+    /// The kernel that was picked.
+    pub fn kernel_name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Adds slices of the same length.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn run(&self, pool: &ThreadPool, a: &[Activation], b: &[Activation], output: &mut [Activation]) {
+        assert!(a.len() == output.len() && b.len() == output.len(), "the operands' lengths are the same");
+        split(pool, output, |start, output| {
+            let (a, b) = (&a[start..][..output.len()], &b[start..][..output.len()]);
+            // SAFETY: the table gives only rows that this CPU can run.
+            unsafe { (self.row.kernel.q_add)(&self.sum, a, b, output) };
+        });
+    }
+}
+
+/// A function of one quantized value, as a table.
+#[derive(Debug)]
+pub struct Lookup {
+    row: &'static Row<Kernel>,
+    table: [Activation; 256],
+}
+
+impl Lookup {
+    /// The function's value for `x` is `table[x as u8 as usize]`.
+    pub fn new(choice: Choice, table: [Activation; 256]) -> Lookup {
+        Lookup { row: KERNELS.pick(choice), table }
+    }
+
+    /// The kernel that was picked.
+    pub fn kernel_name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Looks up every value.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn run(&self, pool: &ThreadPool, input: &[Activation], output: &mut [Activation]) {
+        assert_eq!(input.len(), output.len(), "the lengths are the same");
+        split(pool, output, |start, output| {
+            // SAFETY: the table gives only rows that this CPU can run.
+            unsafe { (self.row.kernel.lookup)(&self.table, &input[start..][..output.len()], output) };
+        });
+    }
+}
+
+/// The two float operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `a + b`
+    Add,
+    /// `a · b`
+    Multiply,
+}
+
+/// Addition or multiplication of floats, then a clamp.
+#[derive(Debug)]
+pub struct Binary {
+    row: &'static Row<Kernel>,
+    operation: Operation,
+    bounds: [f32; 2],
+}
+
+impl Binary {
+    /// The result is clamped to `min..=max`.
+    pub fn new(choice: Choice, operation: Operation, min: f32, max: f32) -> Binary {
+        Binary { row: KERNELS.pick(choice), operation, bounds: [min, max] }
+    }
+
+    /// The kernel that was picked.
+    pub fn kernel_name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Combines slices of the same length.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn run(&self, pool: &ThreadPool, a: &[f32], b: &[f32], output: &mut [f32]) {
+        assert!(a.len() == output.len() && b.len() == output.len(), "the operands' lengths are the same");
+        let kernel = match self.operation {
+            Operation::Add => self.row.kernel.add,
+            Operation::Multiply => self.row.kernel.multiply,
+        };
+        split(pool, output, |start, output| {
+            let (a, b) = (&a[start..][..output.len()], &b[start..][..output.len()]);
+            // SAFETY: the table gives only rows that this CPU can run.
+            unsafe { kernel(self.bounds, a, b, output) };
+        });
+    }
+}
+
+/// Floats to quantized values.
+#[derive(Debug)]
+pub struct Quantize {
+    row: &'static Row<Kernel>,
+    scale: f32,
+    range: Output,
+}
+
+impl Quantize {
+    /// A value becomes `clamp(round_ties_even(x / scale) + zero_point)`; NaN becomes the zero point.
+    ///
+    /// # Panics
+    /// When the scale is not positive and finite.
+    pub fn new(choice: Choice, scale: f32, zero_point: Activation) -> Quantize {
+        assert!(scale > 0.0 && scale.is_finite(), "the scale {scale} is not positive and finite");
+        let range = Output { zero_point, min: Activation::MIN, max: Activation::MAX };
+        Quantize { row: KERNELS.pick(choice), scale, range }
+    }
+
+    /// The kernel that was picked.
+    pub fn kernel_name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Quantizes every value.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn run(&self, pool: &ThreadPool, input: &[f32], output: &mut [Activation]) {
+        assert_eq!(input.len(), output.len(), "the lengths are the same");
+        split(pool, output, |start, output| {
+            // SAFETY: the table gives only rows that this CPU can run.
+            unsafe { (self.row.kernel.quantize)(self.scale, &self.range, &input[start..][..output.len()], output) };
+        });
+    }
+}
+
+/// Quantized values to floats.
+#[derive(Debug)]
+pub struct Dequantize {
+    row: &'static Row<Kernel>,
+    scale: f32,
+    zero_point: Activation,
+}
+
+impl Dequantize {
+    /// A value becomes `(q − zero_point) · scale`.
+    pub fn new(choice: Choice, scale: f32, zero_point: Activation) -> Dequantize {
+        Dequantize { row: KERNELS.pick(choice), scale, zero_point }
+    }
+
+    /// The kernel that was picked.
+    pub fn kernel_name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Dequantizes every value.
+    ///
+    /// # Panics
+    /// When lengths differ.
+    pub fn run(&self, pool: &ThreadPool, input: &[Activation], output: &mut [f32]) {
+        assert_eq!(input.len(), output.len(), "the lengths are the same");
+        split(pool, output, |start, output| {
+            let input = &input[start..][..output.len()];
+            // SAFETY: the table gives only rows that this CPU can run.
+            unsafe { (self.row.kernel.dequantize)(self.scale, self.zero_point, input, output) };
+        });
+    }
+}
+
+/// Gives each thread its part of the output, with where it starts.
+fn split<T: Send>(pool: &ThreadPool, output: &mut [T], body: impl Fn(usize, &mut [T]) + Sync) {
+    let chunk = output.len().div_ceil(pool.threads()).next_multiple_of(64).max(LEAST_CHUNK);
+    pool.for_each_chunk(output, chunk, |index, _, output| body(index * chunk, output));
+}

@@ -1,0 +1,42 @@
+//! The plain row: element by element.
+
+use super::Sum;
+use crate::Activation;
+use crate::quantized::Output;
+use crate::simd::clamp;
+
+pub(super) fn q_add(sum: &Sum, a: &[Activation], b: &[Activation], output: &mut [Activation]) {
+    for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
+        *output = sum.apply(a, b);
+    }
+}
+
+pub(super) fn lookup(table: &[Activation; 256], input: &[Activation], output: &mut [Activation]) {
+    for (output, &input) in output.iter_mut().zip(input) {
+        *output = table[usize::from(bytemuck::cast::<Activation, u8>(input))];
+    }
+}
+
+pub(super) fn add(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
+    for ((output, a), b) in output.iter_mut().zip(a).zip(b) {
+        *output = clamp(a + b, bounds);
+    }
+}
+
+pub(super) fn multiply(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
+    for ((output, a), b) in output.iter_mut().zip(a).zip(b) {
+        *output = clamp(a * b, bounds);
+    }
+}
+
+pub(super) fn quantize(scale: f32, range: &Output, input: &[f32], output: &mut [Activation]) {
+    for (output, input) in output.iter_mut().zip(input) {
+        *output = range.quantize(input / scale);
+    }
+}
+
+pub(super) fn dequantize(scale: f32, zero_point: Activation, input: &[Activation], output: &mut [f32]) {
+    for (output, &input) in output.iter_mut().zip(input) {
+        *output = (i32::from(input) - i32::from(zero_point)) as f32 * scale;
+    }
+}

@@ -1,0 +1,178 @@
+//! Every row against the definition, written here once more in the plainest way.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{Random, bits, each_choice, misaligned};
+
+/// Lengths around the width of vectors, and one for several threads.
+const LENGTHS: [usize; 12] = [0, 1, 7, 8, 15, 16, 17, 31, 32, 33, 100, 10_000];
+
+/// Calls `body(choice, pool)` for every row, with 1 to 3 threads.
+fn each_row(body: impl Fn(Choice, &ThreadPool)) {
+    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+        body(choice, &ThreadPool::new(threads));
+    }
+}
+
+#[test]
+fn required_rows_run_here() {
+    for isa in crate::table::required().into_iter().filter(|isa| isa.name() != "neon_dot") {
+        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+    }
+}
+
+fn check_q_add(a: &[Activation], b: &[Activation], points: [i32; 2], multipliers: [f32; 2], output: [i32; 3]) {
+    let [zero_point, min, max] = output;
+    let expected: Vec<Activation> = std::iter::zip(a, b)
+        .map(|(&a, &b)| {
+            let left = (i32::from(a) - points[0]) as f32 * multipliers[0];
+            let right = (i32::from(b) - points[1]) as f32 * multipliers[1];
+            (f64::from((left + right).round_ties_even()) + f64::from(zero_point)).clamp(min.into(), max.into())
+                as Activation
+        })
+        .collect();
+    let (a, b) = (misaligned(a), misaligned(b));
+    each_row(|choice, pool| {
+        let addend = |i: usize| Addend { zero_point: points[i], multiplier: multipliers[i] };
+        let op = QAdd::new(choice, addend(0), addend(1), Output::new(zero_point, min, max));
+        let mut output = misaligned(&vec![0; a.len()]);
+        op.run(pool, &a, &b, &mut output);
+        assert_eq!(*output, *expected, "{}", op.kernel_name());
+    });
+}
+
+#[test]
+fn quantized_sums() {
+    for (seed, length) in LENGTHS.into_iter().enumerate() {
+        let mut random = Random::new(seed as u64);
+        let (a, b) = (random.activations(length), random.activations(length));
+        let points = [random.activations(1)[0].into(), random.activations(1)[0].into()];
+        check_q_add(&a, &b, points, [random.unit() * 2.0, random.unit() * 2.0], random.output());
+    }
+}
+
+#[test]
+fn every_pair_and_every_tie() {
+    let a: Vec<Activation> = (0..1 << 16).map(|pair| (pair >> 8) as Activation).collect();
+    let b: Vec<Activation> = (0..1 << 16).map(|pair| pair as Activation).collect();
+    let (min, max) = (Activation::MIN.into(), Activation::MAX.into());
+    check_q_add(&a, &b, [3, 120], [0.5, 0.25], [7, min, max]);
+    check_q_add(&a, &b, [0, 0], [1e30, -1e34], [0, min, max]);
+}
+
+#[test]
+fn tables() {
+    for length in LENGTHS {
+        let mut random = Random::new(length as u64);
+        let table: [Activation; 256] = std::array::from_fn(|_| random.next() as Activation);
+        let input = misaligned(&(0..length).map(|i| i as Activation).collect::<Vec<_>>());
+        let expected: Vec<Activation> = (0..length).map(|i| table[i % 256]).collect();
+        each_row(|choice, pool| {
+            let op = Lookup::new(choice, table);
+            let mut output = misaligned(&vec![0; length]);
+            op.run(pool, &input, &mut output);
+            assert_eq!(*output, *expected, "{}", op.kernel_name());
+        });
+    }
+}
+
+#[test]
+fn float_sums_and_products() {
+    for length in LENGTHS {
+        let mut random = Random::new(length as u64);
+        let (mut a, mut b) = (random.floats(length), random.floats(length));
+        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 0.0, f32::MAX, f32::MIN_POSITIVE, 1e-40];
+        for (i, value) in special.into_iter().enumerate().take_while(|&(i, _)| i < length) {
+            a[i] = value;
+            b[length - 1 - i] = value;
+        }
+        for [min, max] in [[f32::NEG_INFINITY, f32::INFINITY], [0.0, 6.0], [-1.0, 0.5]] {
+            let bounded = |x: f32| {
+                let raised = if x > min { x } else { min };
+                if raised < max { raised } else { max }
+            };
+            let sums: Vec<f32> = std::iter::zip(&a, &b).map(|(a, b)| bounded(a + b)).collect();
+            let products: Vec<f32> = std::iter::zip(&a, &b).map(|(a, b)| bounded(a * b)).collect();
+            let (a, b) = (misaligned(&a), misaligned(&b));
+            each_row(|choice, pool| {
+                for (operation, expected) in [(Operation::Add, &sums), (Operation::Multiply, &products)] {
+                    let op = Binary::new(choice, operation, min, max);
+                    let mut output = misaligned(&vec![0.0; length]);
+                    op.run(pool, &a, &b, &mut output);
+                    assert_eq!(bits(&output), bits(expected), "{operation:?}, {}", op.kernel_name());
+                }
+            });
+        }
+    }
+}
+
+fn check_quantize(input: &[f32], scale: f32, zero_point: Activation) {
+    let expected: Vec<Activation> = input
+        .iter()
+        .map(|x| match (x / scale).round_ties_even() {
+            rounded if rounded.is_nan() => zero_point,
+            rounded => (f64::from(rounded) + f64::from(zero_point))
+                .clamp(Activation::MIN.into(), Activation::MAX.into()) as Activation,
+        })
+        .collect();
+    let input = misaligned(input);
+    each_row(|choice, pool| {
+        let op = Quantize::new(choice, scale, zero_point);
+        let mut output = misaligned(&vec![0; input.len()]);
+        op.run(pool, &input, &mut output);
+        assert_eq!(*output, *expected, "{}", op.kernel_name());
+    });
+}
+
+#[test]
+fn floats_to_quantized_values() {
+    for length in LENGTHS {
+        check_quantize(&Random::new(length as u64).floats(length), 0.013, 5);
+    }
+    let limits = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2147483648.0, -2147483904.0, 3e38, -3e38];
+    let halves = (-600..600).map(|i| i as f32 * 0.5);
+    let input: Vec<f32> = limits.into_iter().chain(halves).collect();
+    for zero_point in [Activation::MIN, 0, 100, Activation::MAX] {
+        for scale in [1.0, 0.5, 1e-30, 1e30] {
+            check_quantize(&input, scale, zero_point);
+        }
+    }
+}
+
+#[test]
+fn quantized_values_to_floats() {
+    for length in LENGTHS {
+        let input = Random::new(length as u64).activations(length);
+        for zero_point in [Activation::MIN, 17, Activation::MAX] {
+            let expected: Vec<f32> =
+                input.iter().map(|&q| (i32::from(q) - i32::from(zero_point)) as f32 * 0.0173).collect();
+            let input = misaligned(&input);
+            each_row(|choice, pool| {
+                let op = Dequantize::new(choice, 0.0173, zero_point);
+                let mut output = misaligned(&vec![0.0; length]);
+                op.run(pool, &input, &mut output);
+                assert_eq!(bits(&output), bits(&expected), "{}", op.kernel_name());
+            });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_scale(bits in proptest::collection::vec(any::<u32>(), 0..70), scale in 1e-38f32..1e38, zero_point: Activation) {
+        check_quantize(&bits.into_iter().map(f32::from_bits).collect::<Vec<_>>(), scale, zero_point);
+    }
+
+    #[test]
+    fn any_sum(
+        pairs in proptest::collection::vec(any::<(Activation, Activation)>(), 0..70),
+        points: [Activation; 2],
+        multipliers in [1e-10f32..1e10, 1e-10..1e10],
+        seed: u64,
+    ) {
+        let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        check_q_add(&a, &b, points.map(i32::from), multipliers, Random::new(seed).output());
+    }
+}

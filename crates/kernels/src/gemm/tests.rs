@@ -1,0 +1,85 @@
+//! Every row against the definition, written here once more in the plainest way, bit for bit.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{Random, bits, each_choice, geometries, misaligned};
+
+fn check(geometry: &Geometry, seed: u64) {
+    let Geometry { input: [in_h, in_w, in_c], output: [out_h, out_w, out_c], kernel, groups, .. } = *geometry;
+    let mut random = Random::new(seed);
+    let depth = in_c / groups;
+    let input = random.floats(geometry.input_len());
+    let weights = random.floats(out_c * kernel[0] * kernel[1] * depth);
+    let bias = random.floats(out_c);
+    let (min, max) = (-random.unit() * 3.0, random.unit() * 3.0);
+    let position = |axis: usize, window: usize, tap: usize| {
+        (window * geometry.stride[axis] + tap * geometry.dilation[axis]) as isize - geometry.padding[axis] as isize
+    };
+    let mut expected = Vec::new();
+    for index in 0..out_h * out_w * out_c {
+        let (y, x, channel) = (index / out_c / out_w, index / out_c % out_w, index % out_c);
+        let weights = &weights[channel * kernel[0] * kernel[1] * depth..];
+        let mut sum = 0.0f32;
+        for tap in 0..kernel[0] * kernel[1] {
+            let (iy, ix) = (position(0, y, tap / kernel[1]), position(1, x, tap % kernel[1]));
+            if (0..in_h as isize).contains(&iy) && (0..in_w as isize).contains(&ix) {
+                let pixel = (iy as usize * in_w + ix as usize) * in_c + channel / (out_c / groups) * depth;
+                for ci in 0..depth {
+                    sum += input[pixel + ci] * weights[tap * depth + ci];
+                }
+            }
+        }
+        expected.push((sum + bias[channel]).clamp(min, max));
+    }
+    let input = misaligned(&input);
+    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+        let layer = Conv2d::new(choice, geometry, &weights, Some(&bias), [min, max], threads);
+        let mut output = misaligned(&vec![0.0; expected.len()]);
+        let mut scratch = misaligned(&vec![0xa5; layer.scratch_bytes()]);
+        layer.run(&ThreadPool::new(threads), &input, &mut output, &mut scratch);
+        assert_eq!(bits(&output), bits(&expected), "{} with {geometry:?}", layer.kernel_name());
+    }
+}
+
+#[test]
+fn required_rows_run_here() {
+    for isa in crate::table::required().into_iter().filter(|isa| isa.name() != "neon_dot") {
+        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+    }
+}
+
+#[test]
+fn bands_are_whole_tiles() {
+    assert!(KERNELS.rows.iter().all(|row| BAND.is_multiple_of(row.kernel.pixels)));
+}
+
+#[test]
+fn matrices_around_the_tiles() {
+    for rows in [1, 2, 5, 6, 7, 11, 12, 13, 47, 48, 49, 100] {
+        for columns in [1, 15, 16, 17, 33, 80] {
+            check(&Geometry::matrix(rows, 19, columns), rows as u64);
+        }
+    }
+    for depth in [1, 2, 100] {
+        check(&Geometry::matrix(7, depth, 20), depth as u64);
+    }
+}
+
+#[test]
+fn nothing_to_do() {
+    check(&Geometry::matrix(0, 5, 16), 1);
+    check(&Geometry::matrix(5, 0, 16), 1);
+    check(&Geometry::matrix(5, 5, 0), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_geometry(geometry in geometries(1), groups in 1..4usize, inputs in 1..9usize, outputs in 1..40usize, seed: u64) {
+        let Geometry { input: [in_h, in_w, _], output: [out_h, out_w, _], .. } = geometry;
+        let input = [in_h, in_w, inputs * groups];
+        let output = [out_h, out_w, outputs * groups];
+        check(&Geometry { input, output, groups, ..geometry }, seed);
+    }
+}

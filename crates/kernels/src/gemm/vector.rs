@@ -1,0 +1,60 @@
+//! The vector rows: a tile's sums stay in registers while both matrices stream past.
+
+use super::Panel;
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{LANES, Simd};
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+pub(super) fn avx2(panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; LANES]]) {
+    body::<_, 6>(Avx2::new(), panel, rows, stride, tile);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(super) fn avx512(panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; LANES]]) {
+    body::<_, 12>(Avx512::new(), panel, rows, stride, tile);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+pub(super) fn neon(panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; LANES]]) {
+    body::<_, 6>(Neon::new(), panel, rows, stride, tile);
+}
+
+#[inline(always)]
+fn body<S: Simd, const N: usize>(simd: S, panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; LANES]]) {
+    let (tiles, rest) = tile.as_chunks_mut::<N>();
+    let left = tiles.len() * N;
+    for (i, tile) in tiles.iter_mut().enumerate() {
+        multiply(simd, panel, &rows[i * N * stride..], stride, tile);
+    }
+    for (i, tile) in rest.iter_mut().enumerate() {
+        multiply(simd, panel, &rows[(left + i) * stride..], stride, std::array::from_mut(tile));
+    }
+}
+
+#[inline(always)]
+fn multiply<S: Simd, const N: usize>(
+    simd: S,
+    panel: &Panel,
+    rows: &[f32],
+    stride: usize,
+    tile: &mut [[f32; LANES]; N],
+) {
+    let rows: [&[f32]; N] = std::array::from_fn(|i| &rows[i * stride..][..panel.weights.len()]);
+    let mut sums = [simd.splat(0.0); N];
+    for (k, weights) in panel.weights.iter().enumerate() {
+        let weights = simd.load(weights);
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum = simd.add(*sum, simd.mul(simd.splat(row[k]), weights));
+        }
+    }
+    let (bias, bounds) = (simd.load(panel.bias), panel.bounds.map(|bound| simd.splat(bound)));
+    for (sum, output) in sums.into_iter().zip(tile) {
+        simd.store(simd.clamp(simd.add(sum, bias), bounds), output);
+    }
+}
