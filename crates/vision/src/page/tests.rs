@@ -150,7 +150,7 @@ fn a_stalled_viewer_costs_nothing_and_is_dropped() {
         assert_eq!(viewer.picture()[..4], i.to_le_bytes(), "the other viewer has every picture");
         most = most.max(resident());
     }
-    assert!(slowest < Duration::from_millis(100), "{slowest:?} to publish a picture");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?} to publish a picture");
     assert!(most - before < 24 << 20, "{} bytes held for the stalled viewer", most - before);
     wait_until("the stalled viewer is dropped", || {
         hub.publish_frame(&jpeg);

@@ -105,8 +105,7 @@ impl Browser {
 
     /// Writes what the window shows, as a PNG file.
     pub fn screenshot(&mut self, tab: &Tab, file: &Path) {
-        let whole = json!({ "format": "png", "captureBeyondViewport": true });
-        let png = self.command(Some(tab), "Page.captureScreenshot", whole);
+        let png = self.command(Some(tab), "Page.captureScreenshot", json!({ "format": "png" }));
         let png = BASE64.decode(png["data"].as_str().expect("a picture").as_bytes()).expect("base64");
         fs::write(file, png).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
