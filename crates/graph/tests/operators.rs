@@ -29,10 +29,13 @@ fn check(op: &Op, case: &Value) -> Result<(), String> {
     op.check(&types, &[expected.ty()]).map_err(|error| error.to_string())?;
     let mut output = Tensor::zeroed(expected.ty().clone());
     let operands: Vec<_> = inputs.iter().map(|input| input.as_ref().map(Tensor::as_ref)).collect();
-    op.eval(&operands, &mut [output.as_mut()]).map_err(|error| error.to_string())?;
-    // Elements that are only moved, and integers, have nothing to round.
-    let exact = matches!(op, Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::Cast);
-    let steps = if exact || expected.ty().quantization.is_none() { 0.0 } else { 1.0 };
+    let mut evaluated = Ok(());
+    let allocations = allocation_counter::measure(|| evaluated = op.eval(&operands, &mut [output.as_mut()]));
+    evaluated.map_err(|error| error.to_string())?;
+    if allocations.count_total > 0 {
+        return Err(format!("the evaluation allocated {} times", allocations.count_total));
+    }
+    let steps = if only_moves(op) || expected.ty().quantization.is_none() { 0.0 } else { 1.0 };
     for (index, (found, expected)) in elements(&output).into_iter().zip(elements(&expected)).enumerate() {
         let bound = if output.ty().dtype == DType::F32 { 2e-6 + 4e-6 * expected.abs() } else { steps };
         if (found - expected).abs() > bound {
@@ -40,6 +43,17 @@ fn check(op: &Op, case: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether elements are moved or compared and nothing is rounded.
+fn only_moves(op: &Op) -> bool {
+    match op {
+        Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::Cast => true,
+        Op::Pool2d(op) => op.kind == PoolKind::Max,
+        Op::Resize(op) => op.kind == ResizeKind::Nearest,
+        Op::Binary(op) => matches!(op.kind, BinaryKind::Maximum | BinaryKind::Minimum),
+        _ => false,
+    }
 }
 
 fn elements(tensor: &Tensor) -> Vec<f64> {
