@@ -1,7 +1,9 @@
 //! From the bytes of an image file, or a frame's picture, to RGB. Sizes are checked before anything is allocated, and an
 //! image that was cut short is an error, never a half-gray picture.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
 
 use image::codecs::{bmp::BmpDecoder, png::PngDecoder};
 use image::metadata::Orientation;
@@ -44,7 +46,30 @@ impl ImageFormat {
     }
 }
 
-/// Decodes an image file: JPEG, PNG or BMP. What its EXIF says about its orientation is done.
+/// The longest image file that is read, in bytes.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Reads and decodes an image file, as [`image`] does.
+///
+/// # Errors
+/// As [`image`], and when the file cannot be read; they name the file.
+pub fn file(path: &Path) -> Result<Rgb> {
+    image(&read_file(path)?).map_err(|problem| problem.in_file(path))
+}
+
+/// Reads a file that should be an image, as far as an image can reach.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let unreadable = |error| VisionError::File { path: path.to_owned(), error };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(damaged("unknown", "longer than 256 MiB").in_file(path));
+    }
+    Ok(bytes)
+}
+
+/// Decodes an image file's bytes: JPEG, PNG or BMP. What its EXIF says about its orientation is done.
 ///
 /// # Errors
 /// When the bytes are none of these, are damaged or cut short, or speak of more than [`MAX_SIDE`] or [`MAX_MEGAPIXELS`].

@@ -1,6 +1,8 @@
 //! Where a JPEG begins and ends, by walking its marker segments (ITU-T T.81, annex B): the frames of a motion-JPEG file
 //! are cut apart so, and a file that was cut short is told from a whole one without decoding it.
 
+use std::io::{self, Read};
+
 /// How far a JPEG at the beginning of some bytes reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -20,64 +22,93 @@ const DHT: u8 = 0xC4;
 /// Walks from the start-of-image marker to the end-of-image marker. A thumbnail inside a segment, or marker-like bytes in
 /// the entropy-coded data, do not end it.
 pub fn extent(bytes: &[u8]) -> Extent {
-    match walk(bytes, |_| {}) {
-        Ok(length) => Extent::Whole(length),
-        Err(extent) => extent,
-    }
+    Scanner::default().advance(bytes)
 }
 
-/// A marker that stands alone, or begins a segment.
-struct Segment {
-    marker: u8,
-    /// Where its 0xFF stands.
+/// The walk, which goes on where it stopped when more bytes have come.
+#[derive(Debug, Default)]
+struct Scanner {
+    /// What lies before this was understood.
     at: usize,
+    /// `at` lies in entropy-coded data.
+    in_scan: bool,
+    has_tables: bool,
+    /// Where the first scan's marker stands.
+    first_scan: Option<usize>,
 }
 
-/// Calls `visit` with each segment; gives the length of the whole.
-fn walk(bytes: &[u8], mut visit: impl FnMut(Segment)) -> Result<usize, Extent> {
-    if !bytes.starts_with(&[0xFF, SOI]) {
-        return Err(if [0xFF, SOI].starts_with(bytes) { Extent::Cut } else { Extent::Invalid });
-    }
-    let mut at = 2;
-    loop {
-        // Any number of 0xFF bytes may stand before a marker.
-        while bytes.get(at) == Some(&0xFF) && bytes.get(at + 1) == Some(&0xFF) {
-            at += 1;
+impl Scanner {
+    /// Walks as far as it can; `bytes` begins where it did the last time, and is as long or longer.
+    fn advance(&mut self, bytes: &[u8]) -> Extent {
+        if self.at == 0 {
+            match bytes {
+                [0xFF, SOI, ..] => self.at = 2,
+                [] | [0xFF] => return Extent::Cut,
+                _ => return Extent::Invalid,
+            }
         }
-        let &[first, marker, ..] = bytes.get(at..).unwrap_or_default() else { return Err(Extent::Cut) };
-        if first != 0xFF {
-            return Err(Extent::Invalid);
-        }
-        visit(Segment { marker, at });
-        match marker {
-            EOI => return Ok(at + 2),
-            // A new start inside means that the first picture was never finished.
-            0x00 | SOI => return Err(Extent::Invalid),
-            // Markers without a segment: TEM and the restart intervals.
-            0x01 | 0xD0..=0xD7 => at += 2,
-            _ => {
-                let &[high, low, ..] = bytes.get(at + 2..).unwrap_or_default() else { return Err(Extent::Cut) };
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                if length < 2 {
-                    return Err(Extent::Invalid);
+        loop {
+            if self.in_scan {
+                match entropy_coded_end(bytes, self.at) {
+                    Ok(end) => (self.at, self.in_scan) = (end, false),
+                    Err(reached) => {
+                        self.at = reached;
+                        return Extent::Cut;
+                    }
                 }
-                at += 2 + length;
-                if marker == SOS {
-                    at = entropy_coded_end(bytes, at).ok_or(Extent::Cut)?;
+            }
+            // Any number of 0xFF bytes may stand before a marker.
+            while bytes.get(self.at) == Some(&0xFF) && bytes.get(self.at + 1) == Some(&0xFF) {
+                self.at += 1;
+            }
+            let &[first, marker, ref rest @ ..] = bytes.get(self.at..).unwrap_or_default() else { return Extent::Cut };
+            match (first, marker) {
+                (0xFF, EOI) => return Extent::Whole(self.at + 2),
+                // Markers without a segment: TEM and the restart intervals.
+                (0xFF, 0x01 | 0xD0..=0xD7) => self.at += 2,
+                // A new start inside means that the first picture was never finished.
+                (0xFF, 0x02..=0xD7 | SOS..=0xFE) => {
+                    let &[high, low, ..] = rest else { return Extent::Cut };
+                    let length = usize::from(u16::from_be_bytes([high, low]));
+                    if length < 2 {
+                        return Extent::Invalid;
+                    }
+                    self.has_tables |= marker == DHT;
+                    if marker == SOS {
+                        self.first_scan.get_or_insert(self.at);
+                        self.in_scan = true;
+                    }
+                    self.at += 2 + length;
                 }
+                _ => return Extent::Invalid,
             }
         }
     }
+
+    /// The JPEG that was walked, with Huffman tables.
+    fn with_tables(&self, jpeg: &[u8]) -> Vec<u8> {
+        let scan = match self.first_scan {
+            Some(scan) if !self.has_tables => scan,
+            _ => return jpeg.to_vec(),
+        };
+        let mut whole = Vec::with_capacity(jpeg.len() + 432);
+        whole.extend_from_slice(&jpeg[..scan]);
+        append_standard_tables(&mut whole);
+        whole.extend_from_slice(&jpeg[scan..]);
+        whole
+    }
 }
 
-/// The place of the first marker behind entropy-coded data: in there 0xFF is followed by 0, or by a restart marker.
-fn entropy_coded_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+/// The place of the first marker behind entropy-coded data: in there 0xFF is followed by 0, or by a restart marker. Where
+/// it is not there yet, the place to go on from.
+fn entropy_coded_end(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     loop {
-        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xFF)?;
-        match bytes.get(at + 1)? {
+        let rest = bytes.get(at..).unwrap_or_default();
+        at += rest.iter().position(|&byte| byte == 0xFF).ok_or(at + rest.len())?;
+        match bytes.get(at + 1).ok_or(at)? {
             0x00 | 0xD0..=0xD7 => at += 2,
             0xFF => at += 1,
-            _ => return Some(at),
+            _ => return Ok(at),
         }
     }
 }
@@ -87,23 +118,80 @@ fn entropy_coded_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 /// Many USB cameras leave the tables out, as motion JPEG allows, and mean those of T.81's annex K. Not every decoder (or
 /// browser) knows that, so they are put where they belong, once, at the source.
 pub fn complete(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (mut has_tables, mut scan) = (false, None);
-    let length = walk(bytes, |segment| match segment.marker {
-        DHT => has_tables = true,
-        SOS if scan.is_none() => scan = Some(segment.at),
-        _ => {}
-    })
-    .ok()?;
-    let scan = scan?;
-    let bytes = &bytes[..length];
-    if has_tables {
-        return Some(bytes.to_vec());
+    let mut scanner = Scanner::default();
+    match scanner.advance(bytes) {
+        Extent::Whole(length) => Some(scanner.with_tables(&bytes[..length])),
+        Extent::Cut | Extent::Invalid => None,
     }
-    let mut whole = Vec::with_capacity(length + 432);
-    whole.extend_from_slice(&bytes[..scan]);
-    append_standard_tables(&mut whole);
-    whole.extend_from_slice(&bytes[scan..]);
-    Some(whole)
+}
+
+/// The longest JPEG that is looked for in a stream.
+pub const MAX_STREAMED: usize = 16 << 20;
+
+/// Cuts a stream of bytes into the JPEGs in it. Whatever lies between them is passed over, and so is one that is damaged or
+/// longer than [`MAX_STREAMED`]: the next one that begins is found again.
+///
+/// It serves multipart streams, too: all that their delimiters and part headers say, the JPEGs say themselves, and
+/// senders get delimiters and lengths wrong in many ways.
+#[derive(Debug)]
+pub struct JpegStream<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    scanner: Scanner,
+}
+
+impl<R: Read> JpegStream<R> {
+    /// Reads from `reader`, which needs no buffer of its own.
+    pub fn new(reader: R) -> JpegStream<R> {
+        JpegStream { reader, buffer: Vec::new(), scanner: Scanner::default() }
+    }
+
+    /// The next whole JPEG, with Huffman tables; nothing at the end of the stream.
+    ///
+    /// # Errors
+    /// What the reader says. The stream can be read on after a time-out.
+    pub fn next_jpeg(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            match self.scanner.advance(&self.buffer) {
+                Extent::Whole(length) => {
+                    let jpeg = self.scanner.with_tables(&self.buffer[..length]);
+                    self.pass_over(length);
+                    return Ok(Some(jpeg));
+                }
+                // On from the marker that contradicts, so that no byte is looked at many times: it may begin the next JPEG.
+                Extent::Invalid => self.pass_over(self.scanner.at.max(1)),
+                Extent::Cut if self.buffer.len() > MAX_STREAMED => self.pass_over(self.buffer.len()),
+                Extent::Cut => {
+                    if self.read()? == 0 {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets `length` bytes, and all that follow up to what could be the start of a JPEG.
+    fn pass_over(&mut self, length: usize) {
+        let rest = &self.buffer[length..];
+        let mut starts = rest.iter().enumerate().filter(|&(_, &byte)| byte == 0xFF).map(|(at, _)| at);
+        let start = starts.find(|&at| rest.get(at + 1).is_none_or(|&next| next == SOI)).unwrap_or(rest.len());
+        self.buffer.drain(..length + start);
+        self.scanner = Scanner::default();
+    }
+
+    fn read(&mut self) -> io::Result<usize> {
+        const STEP: usize = 1 << 16;
+        let filled = self.buffer.len();
+        self.buffer.resize(filled + STEP, 0);
+        let read = loop {
+            match self.reader.read(&mut self.buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
+        read
+    }
 }
 
 /// How many codes there are of 1 to 16 bits, and the values they stand for: T.81, tables K.3 to K.6.
@@ -217,12 +305,65 @@ mod tests {
         let jpeg = sample();
         let padded = [&jpeg[..], &[0; 40]].concat();
         let whole = complete(&padded).unwrap();
-        assert_eq!(whole.len(), jpeg.len() + 420 + 2 - 2);
+        assert_eq!(whole.len(), jpeg.len() + 420);
         let tables = whole.windows(2).position(|pair| pair == [0xFF, DHT]).unwrap();
         assert_eq!(extent(&whole), Extent::Whole(whole.len()));
         assert_eq!(whole[tables + 420..], jpeg[tables..]);
         assert_eq!(complete(&whole).unwrap(), whole);
         assert_eq!(complete(&jpeg[..jpeg.len() - 1]), None);
+    }
+
+    /// Gives its bytes in pieces of a few, as a network does, with a time-out before each.
+    struct Dripping<'a> {
+        bytes: &'a [u8],
+        step: usize,
+        timed_out: bool,
+    }
+
+    impl Read for Dripping<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.timed_out = !self.timed_out;
+            if self.timed_out {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let n = self.step.min(out.len()).min(self.bytes.len());
+            out[..n].copy_from_slice(&self.bytes[..n]);
+            self.bytes = &self.bytes[n..];
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn a_stream_is_cut_into_its_jpegs_however_it_drips() {
+        let jpeg = sample();
+        let cut = &jpeg[..jpeg.len() - 3];
+        let stream =
+            [b"--b\r\n\xFF\r\n", &jpeg[..], b"\0\0\xFF", &jpeg, cut, &jpeg, b"\xFF\xD8\0", &jpeg, cut].concat();
+        let whole = complete(&jpeg).unwrap();
+        for step in (1..40).chain([stream.len()]) {
+            let mut jpegs = JpegStream::new(Dripping { bytes: &stream, step, timed_out: false });
+            let mut found = 0;
+            loop {
+                match jpegs.next_jpeg() {
+                    Ok(Some(found_jpeg)) => {
+                        assert_eq!(found_jpeg, whole);
+                        found += 1;
+                    }
+                    Ok(None) => break,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
+                }
+            }
+            assert_eq!(found, 4, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn what_never_ends_is_given_up_with_bounded_memory() {
+        let endless = [&[0xFF, SOI, 0xFF, SOS, 0, 2][..], &vec![0x55; MAX_STREAMED + (1 << 18)], &sample()].concat();
+        let mut jpegs = JpegStream::new(&endless[..]);
+        assert_eq!(jpegs.next_jpeg().unwrap(), complete(&sample()));
+        assert!(jpegs.buffer.capacity() < 3 * MAX_STREAMED);
+        assert_eq!(jpegs.next_jpeg().unwrap(), None);
     }
 
     #[test]
