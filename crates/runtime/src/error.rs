@@ -1,0 +1,21 @@
+//! What can go wrong between a graph and its session.
+
+use kinglet_graph::GraphError;
+
+/// An error in making or running a session.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RuntimeError {
+    /// The graph is not valid, or the inputs do not fit it.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The graph is valid, but the runtime has a limit that it exceeds.
+    #[error("node {node} ({op}): {limit}")]
+    Limit {
+        /// The node's name.
+        node: String,
+        /// Its operator.
+        op: &'static str,
+        /// The limit, and what exceeds it.
+        limit: String,
+    },
+}

@@ -1,0 +1,207 @@
+//! Lowers a graph to steps: picks a kernel for each node, packs its weights, fuses residual additions, lays out memory.
+//!
+//! In order: [`store_activations`] and the clean-up after it; [`residual_additions`] finds the additions that a convolution
+//! can do while its result is in registers; [`kernels`](crate::lower) builds one step a node; reshapes become other names of
+//! the same bytes; [`lay_out`] places what is left by lifetime.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use kinglet_graph::{Graph, Node, NodeId, Op, ValueId, passes};
+use kinglet_kernels::table::Choice;
+
+use crate::arena::{Lifetime, lay_out};
+use crate::step::{Kernel, MAX_INPUTS, Operand, Place, Step};
+use crate::storage::{STORED, store_activations};
+use crate::{RuntimeError, StepInfo};
+
+mod select;
+
+/// A graph as steps over an arena.
+pub(crate) struct Lowered {
+    pub steps: Vec<Step>,
+    pub outputs: Vec<Place>,
+    pub arena_bytes: usize,
+}
+
+/// A node that becomes a step, with the residual addition that it does as well.
+struct Planned<'g> {
+    node: &'g Node,
+    residual: Option<&'g Node>,
+}
+
+impl Planned<'_> {
+    /// The value that the step makes.
+    fn output(&self) -> ValueId {
+        self.residual.unwrap_or(self.node).outputs[0]
+    }
+}
+
+pub(crate) fn lower(graph: &Graph, choice: Choice, threads: usize) -> Result<Lowered, RuntimeError> {
+    graph.validate()?;
+    let mut stored = graph.clone();
+    store_activations(&mut stored, STORED);
+    passes::remove_identities(&mut stored)?;
+    passes::dead_code(&mut stored)?;
+    let graph = &stored;
+
+    let roots = roots(graph);
+    let planned = plan(graph);
+    let mut kernels = Vec::with_capacity(planned.len());
+    for step in &planned {
+        check_limits(step.node)?;
+        let kernel = select::kernel(graph, step.node, step.residual, choice, threads)?;
+        kernels.push(kernel);
+    }
+    let memory = Memory::lay_out(graph, &roots, &planned, &kernels);
+    let steps = planned.iter().zip(kernels).enumerate();
+    let steps = steps.map(|(index, (step, selected))| memory.step(graph, index, step, selected)).collect();
+    let outputs = graph.outputs.iter().map(|id| memory.place(graph, *id)).collect();
+    Ok(Lowered { steps, outputs, arena_bytes: memory.bytes })
+}
+
+fn check_limits(node: &Node) -> Result<(), RuntimeError> {
+    let limit = |limit: String| RuntimeError::Limit { node: node.name.clone(), op: node.op.name(), limit };
+    if node.inputs.len() > MAX_INPUTS {
+        return Err(limit(format!("{} inputs, and at most {MAX_INPUTS} are supported", node.inputs.len())));
+    }
+    if node.outputs.len() != 1 {
+        return Err(limit(format!("{} outputs, and exactly one is supported", node.outputs.len())));
+    }
+    Ok(())
+}
+
+/// For each value, the value whose bytes it shares: a reshape moves nothing.
+fn roots(graph: &Graph) -> Vec<ValueId> {
+    let mut roots: Vec<ValueId> = (0..graph.values.len()).map(ValueId).collect();
+    for node in &graph.nodes {
+        if let (Op::Reshape(_), Some(Some(input)), Some(output)) = (&node.op, node.inputs.first(), node.outputs.first())
+        {
+            roots[output.0] = roots[input.0];
+        }
+    }
+    roots
+}
+
+/// The nodes that become steps, in order.
+fn plan(graph: &Graph) -> Vec<Planned<'_>> {
+    let residuals = residual_additions(graph);
+    let fused: Vec<NodeId> = residuals.iter().flatten().copied().collect();
+    let steps = graph
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(index, node)| !matches!(node.op, Op::Reshape(_)) && !fused.contains(&NodeId(*index)));
+    steps.map(|(index, node)| Planned { node, residual: residuals[index].map(|add| &graph.nodes[add.0]) }).collect()
+}
+
+/// For each node, the addition that can be done with it: of a convolution's result, which nothing else reads, and of a
+/// tensor of the same shape that is made before the convolution runs.
+fn residual_additions(graph: &Graph) -> Vec<Option<NodeId>> {
+    let producers = graph.producers();
+    let consumers = graph.consumers();
+    let mut additions = vec![None; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let Some([a, b]) = select::quantized_addition(graph, node) else { continue };
+        let made_at = |id: ValueId| producers[id.0].map(|node| node.0);
+        let later = if made_at(a) > made_at(b) { a } else { b };
+        let Some(producer) = producers[later.0] else { continue };
+        let private = consumers[later.0].len() == 1 && !graph.outputs.contains(&later);
+        if a != b && private && select::is_quantized_convolution(graph, &graph.nodes[producer.0]) {
+            additions[producer.0] = Some(NodeId(index));
+        }
+    }
+    additions
+}
+
+/// Where everything lies.
+struct Memory {
+    roots: Vec<ValueId>,
+    /// For each root that a step makes, its range.
+    values: Vec<Option<Range<usize>>>,
+    /// For each step, its scratch.
+    scratch: Vec<Range<usize>>,
+    bytes: usize,
+}
+
+impl Memory {
+    fn lay_out(graph: &Graph, roots: &[ValueId], planned: &[Planned<'_>], kernels: &[Selected]) -> Memory {
+        let mut lifetimes: Vec<Lifetime> = Vec::new();
+        let mut buffers: Vec<Option<usize>> = vec![None; graph.values.len()];
+        for (index, (step, selected)) in planned.iter().zip(kernels).enumerate() {
+            for id in &selected.operands {
+                if let Some(buffer) = id.and_then(|id| buffers[roots[id.0].0]) {
+                    lifetimes[buffer].last_step = index;
+                }
+            }
+            let output = step.output();
+            buffers[output.0] = Some(lifetimes.len());
+            lifetimes.push(Lifetime { bytes: graph.value(output).ty.bytes(), first_step: index, last_step: index });
+        }
+        for id in &graph.outputs {
+            if let Some(buffer) = buffers[roots[id.0].0] {
+                lifetimes[buffer].last_step = planned.len();
+            }
+        }
+        let values = lifetimes.len();
+        lifetimes.extend(kernels.iter().enumerate().map(|(index, selected)| Lifetime {
+            bytes: selected.kernel.scratch_bytes(),
+            first_step: index,
+            last_step: index,
+        }));
+        let (places, bytes) = lay_out(&lifetimes);
+        Memory {
+            roots: roots.to_vec(),
+            values: buffers.iter().map(|buffer| buffer.map(|buffer| places[buffer].clone())).collect(),
+            scratch: places[values..].to_vec(),
+            bytes,
+        }
+    }
+
+    fn place(&self, graph: &Graph, id: ValueId) -> Place {
+        let root = self.roots[id.0];
+        let value = graph.value(root);
+        if let Some(constant) = &value.constant {
+            return Place::Constant(Arc::clone(constant));
+        }
+        if let Some(index) = graph.inputs.iter().position(|input| *input == root) {
+            return Place::Input(index);
+        }
+        Place::Arena(self.values[root.0].clone().expect("validated: a step makes it"))
+    }
+
+    fn step(&self, graph: &Graph, index: usize, step: &Planned<'_>, selected: Selected) -> Step {
+        let operand = |id: &ValueId| Operand { ty: graph.value(*id).ty.clone(), place: self.place(graph, *id) };
+        let output = step.output();
+        let ty = graph.value(output).ty.clone();
+        let Node { name, op, inputs, outputs } = step.node;
+        let types: Vec<_> = inputs.iter().map(|id| id.map(|id| &graph.value(id).ty)).collect();
+        let results: Vec<_> = outputs.iter().map(|id| &graph.value(*id).ty).collect();
+        let with_residual = |own: &str, other: fn(&Node) -> &str| match step.residual {
+            Some(add) => format!("{own}+{}", other(add)),
+            None => own.to_owned(),
+        };
+        Step {
+            info: StepInfo {
+                node: with_residual(name, |node| &node.name),
+                op: with_residual(op.name(), |node| node.op.name()),
+                kernel: selected.kernel.name(),
+                multiply_adds: op.multiply_adds(&types, &results),
+                output: ty.clone(),
+            },
+            inputs: selected.operands.iter().map(|id| id.as_ref().map(operand)).collect(),
+            output_range: self.values[output.0].clone().expect("every step's output has a place"),
+            scratch: self.scratch[index].clone(),
+            batch: selected.batch,
+            kernel: selected.kernel,
+            output: ty,
+        }
+    }
+}
+
+/// A kernel for a node, and which values it is given when it runs.
+pub(crate) struct Selected {
+    kernel: Kernel,
+    operands: Vec<Option<ValueId>>,
+    batch: usize,
+}

@@ -1,0 +1,380 @@
+//! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
+
+use kinglet_graph::ops::{
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Window, unary_table,
+};
+use kinglet_graph::qmath::{self, AddParameters, Requantization};
+use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
+use kinglet_kernels::geometry::Geometry;
+use kinglet_kernels::quantized::{Output, Requantize, Weights};
+use kinglet_kernels::table::Choice;
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm};
+
+use super::Selected;
+use crate::step::Kernel;
+use crate::storage::STORED;
+
+/// What every selection looks at.
+struct Context<'g> {
+    graph: &'g Graph,
+    node: &'g Node,
+    choice: Choice,
+    threads: usize,
+}
+
+/// The kernel of `node`, which also does the addition `residual`, if there is one.
+pub(super) fn kernel(
+    graph: &Graph,
+    node: &Node,
+    residual: Option<&Node>,
+    choice: Choice,
+    threads: usize,
+) -> Result<Selected, GraphError> {
+    let context = Context { graph, node, choice, threads };
+    let selected = match &node.op {
+        Op::Conv2d(op) => context.conv2d(op, residual)?,
+        Op::DepthwiseConv2d(op) => context.depthwise_conv2d(op)?,
+        Op::FullyConnected(op) => context.fully_connected(op)?,
+        Op::Pool2d(op) => context.pool2d(op)?,
+        Op::Mean(op) => context.mean(op)?,
+        Op::Binary(_) => context.binary()?,
+        Op::Unary(op) if context.all_8_bit() => {
+            Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
+        }
+        Op::Quantize => context.quantize()?,
+        Op::Dequantize if context.input(0).dtype == STORED && context.output().dtype == DType::F32 => {
+            let quantization = context.input(0).activation_quantization("input");
+            quantization.ok().map(|q| {
+                let kernel = eltwise::Dequantize::new(choice, q.scale(), stored(q.zero_point()));
+                context.elementwise(Kernel::Dequantize(kernel))
+            })
+        }
+        _ => None,
+    };
+    Ok(selected.unwrap_or_else(|| context.plain()))
+}
+
+/// The operands of an addition of two stored activations of one shape.
+pub(super) fn quantized_addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+    let (Op::Binary(op), [Some(a), Some(b)], [out]) = (&node.op, &node.inputs[..], &node.outputs[..]) else {
+        return None;
+    };
+    let ids = [*a, *b, *out];
+    let stored = ids.iter().all(|id| is_stored(&graph.value(*id).ty) && graph.constant(*id).is_none());
+    let same = ids.iter().all(|id| graph.value(*id).ty.shape == graph.value(*out).ty.shape);
+    (op.kind == BinaryKind::Add && stored && same).then_some([*a, *b])
+}
+
+/// Whether a node is a convolution that the quantized kernels take.
+pub(super) fn is_quantized_convolution(graph: &Graph, node: &Node) -> bool {
+    let context = Context { graph, node, choice: Choice::Best, threads: 1 };
+    matches!(node.op, Op::Conv2d(_)) && context.quantized_weights().is_some()
+}
+
+/// Whether it is a quantized activation of the type that kernels take.
+fn is_stored(ty: &TensorType) -> bool {
+    ty.dtype == STORED && ty.quantization.as_ref().is_some_and(|q| q.scales.len() == 1)
+}
+
+impl<'g> Context<'g> {
+    fn conv2d(&self, op: &Conv2d, residual: Option<&Node>) -> Result<Option<Selected>, GraphError> {
+        let geometry = self.geometry(op.window, self.kernel_size(), op.groups);
+        if let Some(weights) = self.quantized_weights() {
+            return self.quantized_conv2d(geometry, &weights, op.activation, residual).map(Some);
+        }
+        Ok(self.float_weights().map(|(values, bias)| {
+            let bounds = op.activation.bounds().into();
+            let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
+            self.image(Kernel::Conv2d(kernel))
+        }))
+    }
+
+    fn fully_connected(&self, op: &FullyConnected) -> Result<Option<Selected>, GraphError> {
+        let depth = self.input(0).shape.last().copied().unwrap_or(1);
+        let rows = self.input(0).len().checked_div(depth).unwrap_or(0);
+        let columns = self.output().shape.last().copied().unwrap_or(1);
+        let geometry = Geometry::matrix(rows, depth, columns);
+        let mut selected = if let Some(weights) = self.quantized_weights() {
+            self.quantized_conv2d(geometry, &weights, op.activation, None)?
+        } else if let Some((values, bias)) = self.float_weights() {
+            let bounds = op.activation.bounds().into();
+            let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
+            self.image(Kernel::Conv2d(kernel))
+        } else {
+            return Ok(None);
+        };
+        selected.batch = 1;
+        Ok(Some(selected))
+    }
+
+    fn quantized_conv2d(
+        &self,
+        geometry: Geometry,
+        weights: &Weights<'_>,
+        activation: Activation,
+        residual: Option<&Node>,
+    ) -> Result<Selected, GraphError> {
+        let requantization = Requantization::of_product(self.input(0), self.input(1), self.output(), activation)?;
+        let input_zero_point = self.input(0).activation_quantization("input")?.zero_point();
+        let addition = residual.map(|add| self.residual_addition(add)).transpose()?;
+        let kernel = qgemm::QConv2d::new(
+            self.choice,
+            geometry,
+            weights,
+            input_zero_point,
+            &requantize(&requantization),
+            addition.as_ref().map(|(addition, _)| addition),
+            self.threads,
+        );
+        let mut selected = self.image(Kernel::QConv2d(kernel));
+        selected.operands.extend(addition.map(|(_, other)| Some(other)));
+        Ok(selected)
+    }
+
+    /// The addition `add` of this node's result and another value, seen from this node.
+    fn residual_addition(&self, add: &Node) -> Result<(qgemm::ResidualAdd, ValueId), GraphError> {
+        let Op::Binary(op) = &add.op else { return Err(GraphError::Structure("a residual is an addition".into())) };
+        let [a, b] = quantized_addition(self.graph, add)
+            .ok_or_else(|| GraphError::Structure("a residual addition is of two stored activations".into()))?;
+        let ty = |id: ValueId| &self.graph.value(id).ty;
+        let p = AddParameters::new(ty(a), ty(b), ty(add.outputs[0]), op.activation)?;
+        let own = usize::from(b == self.node.outputs[0]);
+        let addition = qgemm::ResidualAdd {
+            self_multiplier: p.multipliers[own],
+            other_multiplier: p.multipliers[1 - own],
+            self_zero_point: p.zero_points[own],
+            other_zero_point: p.zero_points[1 - own],
+            zero_point: p.zero_points[2],
+            min: p.min,
+            max: p.max,
+        };
+        Ok((addition, if own == 0 { b } else { a }))
+    }
+
+    fn depthwise_conv2d(&self, op: &DepthwiseConv2d) -> Result<Option<Selected>, GraphError> {
+        let geometry = self.geometry(op.window, self.kernel_size(), 1);
+        if let Some(weights) = self.quantized_weights() {
+            let r = Requantization::of_product(self.input(0), self.input(1), self.output(), op.activation)?;
+            let input_zero_point = self.input(0).activation_quantization("input")?.zero_point();
+            let kernel = qdwconv::QDepthwiseConv2d::new(
+                self.choice,
+                &geometry,
+                &weights,
+                input_zero_point,
+                &requantize(&r),
+                self.threads,
+            );
+            return Ok(Some(self.image(Kernel::QDepthwiseConv2d(kernel))));
+        }
+        Ok(self.float_weights().map(|(values, bias)| {
+            let bounds = op.activation.bounds().into();
+            let kernel = dwconv::DepthwiseConv2d::new(self.choice, &geometry, values, bias, bounds);
+            self.image(Kernel::DepthwiseConv2d(kernel))
+        }))
+    }
+
+    fn pool2d(&self, op: &Pool2d) -> Result<Option<Selected>, GraphError> {
+        self.pool(op.kind, self.geometry(op.window, op.kernel, 1), op.activation)
+    }
+
+    /// The mean over height and width is an average pool with one window.
+    fn mean(&self, op: &Mean) -> Result<Option<Selected>, GraphError> {
+        let input = self.input(0);
+        if input.shape.len() != 4 || op.axes != [1, 2] {
+            return Ok(None);
+        }
+        let [height, width, channels] = [input.shape[1], input.shape[2], input.shape[3]];
+        let geometry = Geometry {
+            input: [height, width, channels],
+            output: [1, 1, channels],
+            kernel: [height, width],
+            stride: [1, 1],
+            dilation: [1, 1],
+            padding: [0, 0],
+            groups: 1,
+        };
+        self.pool(PoolKind::Average, geometry, Activation::None)
+    }
+
+    fn pool(&self, kind: PoolKind, geometry: Geometry, activation: Activation) -> Result<Option<Selected>, GraphError> {
+        let (input, output) = (self.input(0), self.output());
+        if is_stored(input) && is_stored(output) {
+            let (qi, qo) = (input.activation_quantization("input")?, output.activation_quantization("output")?);
+            let (min, max) = qmath::activation_range(activation, output.dtype, qo);
+            let kernel = match kind {
+                PoolKind::Average => Kernel::QAveragePool(pooling::QAveragePool::new(
+                    self.choice,
+                    &geometry,
+                    qi.zero_point(),
+                    [qi.scale(), qo.scale()],
+                    Output::new(qo.zero_point(), min, max),
+                )),
+                PoolKind::Max => {
+                    Kernel::QMaxPool(pooling::QMaxPool::new(self.choice, &geometry, stored(min), stored(max)))
+                }
+            };
+            return Ok(Some(self.image(kernel)));
+        }
+        if input.dtype == DType::F32 && output.dtype == DType::F32 {
+            let (min, max) = activation.bounds();
+            let kernel = match kind {
+                PoolKind::Average => Kernel::AveragePool(pooling::AveragePool::new(self.choice, &geometry, min, max)),
+                PoolKind::Max => Kernel::MaxPool(pooling::MaxPool::new(self.choice, &geometry, min, max)),
+            };
+            return Ok(Some(self.image(kernel)));
+        }
+        Ok(None)
+    }
+
+    fn binary(&self) -> Result<Option<Selected>, GraphError> {
+        let Op::Binary(op) = &self.node.op else { return Ok(None) };
+        if quantized_addition(self.graph, self.node).is_some() {
+            let p = AddParameters::new(self.input(0), self.input(1), self.output(), op.activation)?;
+            let addend = |index| eltwise::Addend { zero_point: p.zero_points[index], multiplier: p.multipliers[index] };
+            let output = Output::new(p.zero_points[2], p.min, p.max);
+            let kernel = eltwise::QAdd::new(self.choice, addend(0), addend(1), output);
+            return Ok(Some(self.elementwise(Kernel::QAdd(kernel))));
+        }
+        let types = [self.input(0), self.input(1), self.output()];
+        let same = types.iter().all(|ty| ty.dtype == DType::F32 && ty.shape == self.output().shape);
+        let operation = match op.kind {
+            BinaryKind::Add => eltwise::Operation::Add,
+            BinaryKind::Multiply => eltwise::Operation::Multiply,
+            _ => return Ok(None),
+        };
+        let (min, max) = op.activation.bounds();
+        let kernel = || Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
+        Ok(same.then(|| self.elementwise(kernel())))
+    }
+
+    fn quantize(&self) -> Result<Option<Selected>, GraphError> {
+        let (input, output) = (self.input(0), self.output());
+        if self.all_8_bit() {
+            let rescale = qmath::Rescale::new(input, output, Activation::None)?;
+            let (min, max) = input.dtype.bounds_8_bit();
+            let mut table = [0; 256];
+            (min..=max).for_each(|q| table[usize::from(q as u8)] = rescale.apply(q) as u8);
+            return Ok(Some(self.lookup(&table)));
+        }
+        if input.dtype == DType::F32 && is_stored(output) {
+            let q = output.activation_quantization("output")?;
+            let kernel = eltwise::Quantize::new(self.choice, q.scale(), stored(q.zero_point()));
+            return Ok(Some(self.elementwise(Kernel::Quantize(kernel))));
+        }
+        Ok(None)
+    }
+
+    /// A table of 256 bytes, indexed by the bytes of the first input.
+    fn lookup(&self, table: &[u8; 256]) -> Selected {
+        let kernel = eltwise::Lookup::new(self.choice, table.map(|byte| byte as Stored));
+        Selected { kernel: Kernel::Lookup(kernel), operands: vec![self.node.inputs[0]], batch: 1 }
+    }
+
+    fn plain(&self) -> Selected {
+        Selected { kernel: Kernel::Plain(self.node.op.clone()), operands: self.node.inputs.clone(), batch: 1 }
+    }
+
+    /// A kernel that reads the first operand image by image.
+    fn image(&self, kernel: Kernel) -> Selected {
+        Selected {
+            kernel,
+            operands: vec![self.node.inputs[0]],
+            batch: self.input(0).shape.first().copied().unwrap_or(1),
+        }
+    }
+
+    /// A kernel that reads all operands element by element.
+    fn elementwise(&self, kernel: Kernel) -> Selected {
+        Selected { kernel, operands: self.node.inputs.clone(), batch: 1 }
+    }
+
+    /// The type of an input that the graph's validation has found to be there.
+    fn input(&self, index: usize) -> &'g TensorType {
+        let id = self.node.inputs[index].expect("validated: the operator needs this input");
+        &self.graph.value(id).ty
+    }
+
+    fn output(&self) -> &'g TensorType {
+        &self.graph.value(self.node.outputs[0]).ty
+    }
+
+    /// Whether the first input and the output are 8-bit activations, of whichever sign.
+    fn all_8_bit(&self) -> bool {
+        [self.input(0), self.output()]
+            .iter()
+            .all(|ty| ty.dtype.is_8_bit() && ty.quantization.as_ref().is_some_and(|q| q.scales.len() == 1))
+    }
+
+    /// Height and width of the window of OHWI or 1HWO weights.
+    fn kernel_size(&self) -> [usize; 2] {
+        let shape = &self.input(1).shape;
+        [shape[1], shape[2]]
+    }
+
+    fn geometry(&self, window: Window, kernel: [usize; 2], groups: usize) -> Geometry {
+        let size = |shape: &[usize]| [shape[1], shape[2], shape[3]];
+        Geometry {
+            input: size(&self.input(0).shape),
+            output: size(&self.output().shape),
+            kernel,
+            stride: window.stride,
+            dilation: window.dilation,
+            padding: window.padding_before,
+            groups,
+        }
+    }
+
+    fn constant(&self, index: usize) -> Option<&'g Tensor> {
+        self.graph.constant((*self.node.inputs.get(index)?)?)
+    }
+
+    /// Whether there is no bias, or one that is known.
+    fn bias_is_known(&self) -> bool {
+        self.node.inputs.get(2).copied().flatten().is_none() || self.constant(2).is_some()
+    }
+
+    /// Weights and bias, where the operator is quantized and they are known.
+    fn quantized_weights(&self) -> Option<Weights<'g>> {
+        if !is_stored(self.input(0)) || !is_stored(self.output()) || !self.bias_is_known() {
+            return None;
+        }
+        let weights = self.constant(1)?;
+        let Data::I8(values) = weights.data() else { return None };
+        let bias = match self.constant(2).map(Tensor::data) {
+            None => None,
+            Some(Data::I32(bias)) => Some(&bias[..]),
+            Some(_) => return None,
+        };
+        let zero_points = &self.input(1).quantization.as_ref()?.zero_points;
+        Some(Weights { values, zero_points, bias })
+    }
+
+    /// Weights and bias, where the operator is of floats and they are known.
+    fn float_weights(&self) -> Option<(&'g [f32], Option<&'g [f32]>)> {
+        let floats = self.input(0).dtype == DType::F32 && self.output().dtype == DType::F32;
+        if !floats || !self.bias_is_known() {
+            return None;
+        }
+        let Data::F32(values) = self.constant(1)?.data() else { return None };
+        let bias = match self.constant(2).map(Tensor::data) {
+            None => None,
+            Some(Data::F32(bias)) => Some(&bias[..]),
+            Some(_) => return None,
+        };
+        Some((values, bias))
+    }
+}
+
+fn requantize(requantization: &Requantization) -> Requantize<'_> {
+    Requantize {
+        multipliers: &requantization.multipliers,
+        zero_point: requantization.zero_point,
+        min: requantization.min,
+        max: requantization.max,
+    }
+}
+
+/// A value of a checked activation type as the kernels store it.
+fn stored(value: i32) -> Stored {
+    value as Stored
+}

@@ -1,0 +1,93 @@
+//! `Session::execute` allocates nothing: counted by an allocator that counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kinglet_graph::ops::{Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, Mean, Reshape, Softmax, Window};
+use kinglet_graph::{DType, Graph, Op, Quantization, Tensor, TensorType};
+use kinglet_runtime::{Session, SessionOptions};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// An inverted residual with a classifier behind it: expand, depthwise, project, add, mean, reshape, softmax.
+fn inverted_residual() -> Graph {
+    let mut graph = Graph { name: "inverted residual".into(), ..Graph::default() };
+    let image =
+        |channels: usize, zero_point: i32| TensorType::quantized(DType::I8, [1, 9, 9, channels], 0.05, zero_point);
+    let weights = |graph: &mut Graph, shape: [usize; 4], axis: usize| {
+        let len = shape.iter().product::<usize>();
+        let values: Vec<i8> = (0..len).map(|i| ((i * 37 + 11) % 255) as i32 - 127).map(|v| v as i8).collect();
+        let scales = (0..shape[axis]).map(|i| 0.001 + 0.0001 * i as f32).collect();
+        let zero_points = vec![0; shape[axis]];
+        let quantization = Some(Quantization { scales, zero_points, axis: Some(axis) });
+        let ty = TensorType { dtype: DType::I8, shape: shape.to_vec(), quantization };
+        graph.add_constant("weights", Tensor::with_type(ty, values).unwrap())
+    };
+    let window = |padding: usize| Window {
+        stride: [1, 1],
+        dilation: [1, 1],
+        padding_before: [padding, padding],
+        padding_after: [padding, padding],
+    };
+    let x = graph.add_value("x", image(16, -3));
+    let expanded = graph.add_value("expanded", image(48, -128));
+    let filtered = graph.add_value("filtered", image(48, -128));
+    let projected = graph.add_value("projected", image(16, 5));
+    let sum = graph.add_value("sum", image(16, 2));
+    let mean = graph.add_value("mean", TensorType::quantized(DType::I8, [1, 1, 1, 16], 0.05, 2));
+    let flat = graph.add_value("flat", TensorType::quantized(DType::I8, [1, 16], 0.05, 2));
+    let probabilities = graph.add_value("probabilities", TensorType::quantized(DType::I8, [1, 16], 1.0 / 256.0, -128));
+    let w = [
+        weights(&mut graph, [48, 1, 1, 16], 0),
+        weights(&mut graph, [1, 3, 3, 48], 3),
+        weights(&mut graph, [16, 1, 1, 48], 0),
+    ];
+    let conv = |activation| Op::Conv2d(Conv2d { window: window(0), groups: 1, activation });
+    let depthwise = DepthwiseConv2d { window: window(1), multiplier: 1, activation: Activation::Relu6 };
+    graph.add_node("expand", conv(Activation::Relu6), vec![Some(x), Some(w[0])], vec![expanded]);
+    graph.add_node("filter", Op::DepthwiseConv2d(depthwise), vec![Some(expanded), Some(w[1])], vec![filtered]);
+    graph.add_node("project", conv(Activation::None), vec![Some(filtered), Some(w[2])], vec![projected]);
+    let add = Binary { kind: BinaryKind::Add, activation: Activation::None };
+    graph.add_node("add", Op::Binary(add), vec![Some(x), Some(projected)], vec![sum]);
+    graph.add_node("mean", Op::Mean(Mean { axes: vec![1, 2], keep_dims: true }), vec![Some(sum)], vec![mean]);
+    graph.add_node("flatten", Op::Reshape(Reshape { shape: vec![1, 16] }), vec![Some(mean)], vec![flat]);
+    graph.add_node("softmax", Op::Softmax(Softmax { beta: 1.0 }), vec![Some(flat)], vec![probabilities]);
+    graph.inputs = vec![x];
+    graph.outputs = vec![probabilities];
+    graph
+}
+
+#[test]
+fn a_run_allocates_nothing() {
+    let graph = inverted_residual();
+    for threads in [1, 2] {
+        let mut session = Session::new(&graph, &SessionOptions { threads, ..SessionOptions::default() }).unwrap();
+        assert!(session.steps().any(|step| step.op == "Conv2d+Add"), "the residual addition is fused");
+        session.execute().unwrap();
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        for round in 0..20u8 {
+            session.input_mut(0).bytes_mut().fill(round);
+            session.execute().unwrap();
+        }
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "{threads} threads");
+    }
+}
