@@ -1,2 +1,79 @@
-//! The command `kinglet`.
-fn main() {}
+//! The command `kinglet`: names what a camera sees, and looks after the models that do.
+//!
+//! A command is a file under `commands`; its arguments are its struct. Exit status: 0 done, 1 it failed (one line on
+//! standard error says what, where, and what to do), 2 wrong usage.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod dataset;
+mod fetch;
+mod npy;
+mod output;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use arguments::Common;
+use commands::Command;
+
+/// Deep-learning models in real time on small computers
+///
+/// Without a command, kinglet looks through the first camera and says what it sees, in the terminal and at
+/// http://127.0.0.1:8080 (the same as `kinglet live`).
+#[derive(Parser, Debug)]
+#[command(
+    name = "kinglet",
+    version,
+    after_help = "Examples:
+  kinglet                                        the camera, live
+  kinglet live --source photographs/             a folder of images instead
+  kinglet classify mobilenet_v2 photograph.jpg   one image
+  kinglet bench mobilenet_v2                     how fast this machine is
+
+A MODEL is a file, or a name that `kinglet models` lists; those are fetched when first used.
+`kinglet COMMAND --help` says more."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+/// An error that was reported already; only the exit status is left to set.
+#[derive(Debug, thiserror::Error)]
+#[error("failed")]
+struct Reported;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or_else(Command::usual).run(&cli.common) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.is::<Reported>() {
+                report(&error);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says on standard error, in one line, what went wrong.
+fn report(error: &anyhow::Error) {
+    let message = format!("{error:#}").replace(['\n', '\r'], " ");
+    // Where nobody reads standard error, there is nobody to tell.
+    _ = writeln!(io::stderr(), "error: {message}");
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // A tenth of a microsecond is more than any clock here can tell; further digits only make JSON long.
+    (duration.as_secs_f64() * 1e7).round() / 1e4
+}

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use kinglet_import::ImportError;
+use kinglet_runtime::RuntimeError;
+use kinglet_vision::VisionError;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +43,28 @@ pub enum Error {
         /// Where the file is looked for.
         path: PathBuf,
     },
+    /// A model file could not be understood.
+    #[error("{}", import_message(model, error))]
+    Import {
+        /// The model's path or name.
+        model: String,
+        /// What is wrong with it.
+        error: ImportError,
+    },
+    /// A picture, a source of pictures or a classifier is not what it should be.
+    #[error(transparent)]
+    Vision(#[from] VisionError),
+    /// A session could not be made or run.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+/// An error of a format names the file itself; others are about something in it.
+fn import_message(model: &str, error: &ImportError) -> String {
+    match error {
+        ImportError::Format { .. } => error.to_string(),
+        error => format!("{model}: {error}"),
+    }
 }
 
 impl Error {

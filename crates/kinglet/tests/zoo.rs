@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use kinglet::Error;
+use kinglet::vision::classifier::PreprocessOptions;
 use kinglet::zoo::{Entry, LabelSet, Progress, Zoo};
 use server::{Answer, Server};
 
@@ -29,6 +30,7 @@ fn entry() -> Entry {
         sha256: SHA256,
         size: SIZE as u64,
         labels: LabelSet::ImageNet,
+        preprocess: PreprocessOptions::default(),
         licence: "MIT",
     }
 }

@@ -1,11 +1,9 @@
 //! Class names: ImageNet's built in, others from a text file with one name a line.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use crate::Error;
+use crate::{Error, files};
 
 /// The 1000 classes of ImageNet (ILSVRC 2012) in their usual order, without a background class.
 pub fn imagenet() -> Arc<[String]> {
@@ -22,12 +20,7 @@ pub fn read(path: &Path) -> Result<Arc<[String]>, Error> {
     const LARGEST: u64 = 1 << 20;
     const ADVICE: &str = "give a text file with one class name a line";
     let wrong = |problem: &str| Error::File { path: path.to_owned(), problem: problem.to_owned(), advice: ADVICE };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    let size = read.map_err(|error| Error::file(path, &error, ADVICE))?;
-    if size as u64 > LARGEST {
-        return Err(wrong("too large for class names"));
-    }
+    let bytes = files::read(path, LARGEST, ADVICE)?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("this is not UTF-8 text"))?;
     let text = text.trim_start_matches('\u{feff}').trim_end();
     let names = text.strip_prefix("background\n").or(text.strip_prefix("background\r\n")).unwrap_or(text);

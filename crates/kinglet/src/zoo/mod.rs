@@ -9,6 +9,8 @@ mod download;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kinglet_vision::classifier::PreprocessOptions;
+
 use crate::Error;
 
 /// A model of the zoo.
@@ -26,6 +28,8 @@ pub struct Entry {
     pub size: u64,
     /// The classes that it tells apart.
     pub labels: LabelSet,
+    /// How its pictures are prepared, where that is not the usual for its input.
+    pub preprocess: PreprocessOptions,
     /// Its licence, as an SPDX identifier.
     pub licence: &'static str,
 }
@@ -47,6 +51,9 @@ macro_rules! coral {
     };
 }
 
+/// Shorter side to 256 / 224 of the input, its centre, and the range that the input's quantization says.
+const USUAL: PreprocessOptions = PreprocessOptions { resize: None, crop: None, mean: None, std: None };
+
 /// Every model of the zoo; the first is the default.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -56,6 +63,7 @@ pub const ENTRIES: &[Entry] = &[
         sha256: "5d3137241276e79c86d14a74fe43581398ae0e815191d3dba45495b810840e8c",
         size: 4_070_174,
         labels: LabelSet::ImageNet,
+        preprocess: USUAL,
         licence: "Apache-2.0",
     },
     Entry {
@@ -65,6 +73,7 @@ pub const ENTRIES: &[Entry] = &[
         sha256: "7aad0c74c5e3c06e5eb3c827e13304fdd68a83da6087d92ee169c24ff9fd4776",
         size: 3_610_798,
         labels: LabelSet::ImageNet,
+        preprocess: USUAL,
         licence: "Apache-2.0",
     },
     Entry {
@@ -74,6 +83,7 @@ pub const ENTRIES: &[Entry] = &[
         sha256: "cb273c23ee76374b05b9583177e28aa19744858a7679c56a250e83d0333da785",
         size: 525_598,
         labels: LabelSet::ImageNet,
+        preprocess: USUAL,
         licence: "Apache-2.0",
     },
 ];

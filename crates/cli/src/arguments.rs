@@ -1,0 +1,106 @@
+//! Arguments that commands share, and what they mean.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use kinglet::kernels::table::Choice;
+use kinglet::{Model, SessionOptions, labels};
+
+use crate::fetch;
+
+/// What every command takes.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Print JSON instead of text: one object, or one a line
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Threads that compute [default: the physical cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+impl Common {
+    /// How many threads compute.
+    pub fn threads(&self) -> usize {
+        self.threads.map_or_else(kinglet::physical_cores, usize::from)
+    }
+
+    /// Sessions with these kernels.
+    pub fn session(&self, kernels: Choice) -> SessionOptions {
+        SessionOptions { threads: self.threads(), kernels }
+    }
+}
+
+/// How pictures are prepared and classes named, where the model does not say.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Pictures")]
+pub struct PictureArgs {
+    /// Class names: a text file with one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+
+    /// Scale pictures so that the shorter side has this many pixels [default: 256/224 of the model's input]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    resize: Option<u32>,
+
+    /// Show the model the square of this many pixels in the middle [default: the model's input size]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    crop: Option<u32>,
+
+    /// Subtract this from R, G, B (each 0 to 1) [default: what the model's input wants]
+    #[arg(long, value_name = "R,G,B", requires = "std", value_parser = three_numbers)]
+    mean: Option<[f32; 3]>,
+
+    /// Then divide R, G, B by this
+    #[arg(long, value_name = "R,G,B", requires = "mean", value_parser = three_positive_numbers)]
+    std: Option<[f32; 3]>,
+}
+
+impl PictureArgs {
+    /// The model of this name or path with what was asked for.
+    pub fn load(&self, name_or_path: &str) -> Result<Model> {
+        let mut model = fetch::load(name_or_path)?;
+        if let Some(path) = &self.labels {
+            model = model.with_labels(labels::read(path)?);
+        }
+        let mut preprocess = model.preprocess().clone();
+        preprocess.resize = self.resize.or(preprocess.resize);
+        preprocess.crop = self.crop.or(preprocess.crop);
+        preprocess.mean = self.mean.or(preprocess.mean);
+        preprocess.std = self.std.or(preprocess.std);
+        Ok(model.with_preprocess(preprocess))
+    }
+}
+
+/// `0.5` or `0.485,0.456,0.406`.
+fn three_numbers(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    let finite = numbers.ok().filter(|numbers| numbers.iter().all(|number| number.is_finite()));
+    match finite.as_deref() {
+        Some(&[all]) => Ok([all; 3]),
+        Some(&[r, g, b]) => Ok([r, g, b]),
+        _ => Err("give one number, or three with commas between them".to_owned()),
+    }
+}
+
+fn three_positive_numbers(text: &str) -> Result<[f32; 3], String> {
+    let numbers = three_numbers(text)?;
+    if numbers.iter().all(|&number| number > 0.0) { Ok(numbers) } else { Err("must be above 0".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_or_three_numbers_are_taken() {
+        assert_eq!(three_numbers("0.5"), Ok([0.5; 3]));
+        assert_eq!(three_numbers("0.485, 0.456,0.406"), Ok([0.485, 0.456, 0.406]));
+        for text in ["", "1,2", "1,2,3,4", "a", "nan", "1,,2"] {
+            assert!(three_numbers(text).is_err(), "{text}");
+        }
+        assert!(three_positive_numbers("0.5,0,0.5").is_err());
+    }
+}

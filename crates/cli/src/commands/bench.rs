@@ -1,0 +1,232 @@
+//! `kinglet bench`: how long an inference takes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use kinglet::Session;
+use kinglet::graph::ViewMut;
+use kinglet::kernels::cpu::Isa;
+use kinglet::kernels::table::Choice;
+use serde::Serialize;
+
+use crate::arguments::Common;
+use crate::table::{Table, left, right};
+use crate::{fetch, milliseconds, output};
+
+/// Runs before the clock starts: caches fill, the CPU's clock rises, memory is mapped.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// Measure how fast a model runs
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kinglet bench mobilenet_v2
+  kinglet bench mobilenet_v2 --profile --threads 1
+  kinglet bench mobilenet_v2 --kernels scalar
+
+With --json: model, threads, kernels, runs, median_ms, p99_ms, min_ms, arena_bytes (activations), weights_bytes;
+with --profile also profile (node, op, kernel, ms, gmacs: billions of multiply-adds a second, share: percent).")]
+pub struct Bench {
+    /// A model file, or a name that `kinglet models` lists
+    model: String,
+
+    /// How long to measure
+    #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = seconds)]
+    seconds: f64,
+
+    /// Show where the time goes: a row an operator
+    #[arg(long)]
+    profile: bool,
+
+    /// Use no kernels above this instruction set: scalar, avx2, … (see `kinglet kernels`) [default: the CPU's best]
+    #[arg(long, value_name = "NAME", value_parser = kernels_argument)]
+    kernels: Option<Choice>,
+}
+
+/// What was measured.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    threads: usize,
+    kernels: &'static str,
+    runs: usize,
+    median_ms: f64,
+    p99_ms: f64,
+    min_ms: f64,
+    arena_bytes: usize,
+    weights_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Vec<Row>>,
+}
+
+/// An operator's part of it.
+#[derive(Serialize)]
+struct Row {
+    node: String,
+    op: String,
+    kernel: &'static str,
+    ms: f64,
+    gmacs: f64,
+    share: f64,
+}
+
+impl Bench {
+    pub fn run(self, common: &Common) -> Result<()> {
+        let model = fetch::load(&self.model)?;
+        let choice = self.kernels.unwrap_or_default();
+        let mut session = model.session(&common.session(choice))?;
+        fill_inputs(&mut session);
+        let times = measure(&mut session, Duration::from_secs_f64(self.seconds))?;
+        let report = Report {
+            model: model.name().to_owned(),
+            threads: session.threads(),
+            kernels: best_of(choice).name(),
+            runs: times.len(),
+            median_ms: milliseconds(nearest_rank(&times, 50)),
+            p99_ms: milliseconds(nearest_rank(&times, 99)),
+            min_ms: milliseconds(times[0]),
+            arena_bytes: session.arena_bytes(),
+            weights_bytes: session.weights_bytes(),
+            profile: if self.profile { Some(profile(&mut session, times.len())?) } else { None },
+        };
+        if common.json { output::json(&report) } else { print(&report) }
+    }
+}
+
+/// `--kernels NAME`
+pub fn kernels_argument(name: &str) -> Result<Choice, String> {
+    let available: Vec<&str> = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Isa::name).collect();
+    match Isa::from_name(name) {
+        Some(isa) if isa.is_available() => Ok(Choice::UpTo(isa)),
+        Some(_) => Err(format!("this CPU lacks it; it has {}", available.join(", "))),
+        None => Err(format!("it can be {}", available.join(", "))),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "give a number of seconds from 0.001 to 86400".to_owned())
+}
+
+/// The best instruction set that may be used.
+fn best_of(choice: Choice) -> Isa {
+    let allowed = |isa: &Isa| match choice {
+        Choice::Best => true,
+        Choice::UpTo(limit) => *isa <= limit,
+    };
+    Isa::ALL.into_iter().filter(|isa| isa.is_available() && allowed(isa)).max().unwrap_or(Isa::Scalar)
+}
+
+/// Gives the inputs values that are no special case: bytes of all kinds, real numbers in [−1, 1]. Indices stay 0.
+fn fill_inputs(session: &mut Session) {
+    // Numerical Recipes' linear congruential generator; its high bits are random enough for this.
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    for index in 0..session.inputs().len() {
+        match session.input_mut(index) {
+            ViewMut::U8(values) => values.fill_with(&mut next),
+            ViewMut::I8(values) => values.fill_with(|| next() as i8),
+            ViewMut::F32(values) => values.fill_with(|| f32::from(next()) / 127.5 - 1.0),
+            _ => {}
+        }
+    }
+}
+
+/// Runs the model for so long, once at least; gives the times in ascending order.
+fn measure(session: &mut Session, how_long: Duration) -> Result<Vec<Duration>> {
+    let start = Instant::now();
+    while start.elapsed() < WARM_UP.min(how_long) {
+        session.execute()?;
+    }
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while times.is_empty() || start.elapsed() < how_long {
+        let before = Instant::now();
+        session.execute()?;
+        times.push(before.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
+/// The smallest time that at least `percent` of all do not exceed.
+fn nearest_rank(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() * percent).div_ceil(100).saturating_sub(1)]
+}
+
+fn profile(session: &mut Session, runs: usize) -> Result<Vec<Row>> {
+    let mut times = vec![Duration::ZERO; session.steps().len()];
+    for _ in 0..runs {
+        session.execute_profiled(&mut times)?;
+    }
+    let total: Duration = times.iter().sum();
+    let row = |(step, time): (&kinglet::runtime::StepInfo, &Duration)| {
+        let seconds = time.as_secs_f64() / runs as f64;
+        Row {
+            node: step.node.clone(),
+            op: step.op.clone(),
+            kernel: step.kernel,
+            ms: milliseconds(*time / runs as u32),
+            gmacs: rounded(step.multiply_adds as f64 / seconds.max(1e-9) / 1e9),
+            share: rounded(100.0 * time.as_secs_f64() / total.as_secs_f64().max(1e-9)),
+        }
+    };
+    Ok(session.steps().zip(&times).map(row).collect())
+}
+
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+fn print(report: &Report) -> Result<()> {
+    if let Some(rows) = &report.profile {
+        let columns = [right("ms"), right("share"), right("GMAC/s"), left("operator"), left("kernel"), left("node")];
+        let mut table = Table::new(&columns);
+        for row in rows {
+            let speed = if row.gmacs > 0.0 { format!("{:.1}", row.gmacs) } else { "–".to_owned() };
+            let (ms, share) = (format!("{:.3}", row.ms), format!("{:.1} %", row.share));
+            table.row([ms, share, speed, row.op.clone(), row.kernel.to_owned(), row.node.clone()]);
+        }
+        output::line(format!("{table}\n"))?;
+    }
+    let Report { model, threads, kernels, runs, median_ms, p99_ms, min_ms, .. } = report;
+    let plural = if *threads == 1 { "" } else { "s" };
+    output::line(format!("{model}, {threads} thread{plural}, kernels up to {kernels}, {runs} runs"))?;
+    output::line(format!("  median {median_ms:.3} ms, p99 {p99_ms:.3} ms, min {min_ms:.3} ms"))?;
+    let (arena, weights) = (output::bytes(report.arena_bytes as u64), output::bytes(report.weights_bytes as u64));
+    output::line(format!("  activations {arena}, weights {weights}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_rank() {
+        let times: Vec<_> = (1..=100).map(Duration::from_millis).collect();
+        for (percent, ms) in [(0, 1), (1, 1), (50, 50), (99, 99), (100, 100)] {
+            assert_eq!(nearest_rank(&times, percent), Duration::from_millis(ms));
+        }
+        assert_eq!(nearest_rank(&times[..1], 99), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn kernels_are_named_as_instruction_sets() {
+        assert_eq!(kernels_argument("scalar"), Ok(Choice::UpTo(Isa::Scalar)));
+        assert!(kernels_argument("altivec").unwrap_err().contains("scalar"));
+        let foreign = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+        assert!(kernels_argument(foreign).unwrap_err().contains("lacks"));
+        assert_eq!(best_of(Choice::UpTo(Isa::Scalar)), Isa::Scalar);
+    }
+
+    #[test]
+    fn times_to_measure_have_bounds() {
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        for text in ["0", "-1", "nan", "inf", "1e9", "soon"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `kinglet classify`: names what is in images.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use console::style;
+use kinglet::kernels::table::Choice;
+use kinglet::{Classifier, Prediction};
+use serde::Serialize;
+
+use crate::arguments::{Common, PictureArgs};
+use crate::{milliseconds, output, report};
+
+/// Name what is in images
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kinglet classify mobilenet_v2 photograph.jpg
+  kinglet classify mobilenet_v2 --top 1 --json *.jpg
+  kinglet classify my_model.tflite --labels my_labels.txt photograph.png
+
+With --json, a line an image: file, predictions (index, label, score from 0 to 1), preprocess_ms (reading,
+decoding, resizing), inference_ms (the model).")]
+pub struct Classify {
+    /// A model file, or a name that `kinglet models` lists
+    model: String,
+
+    /// JPEG, PNG or BMP files
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+
+    /// How many answers an image gets
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
+
+    #[command(flatten)]
+    pictures: PictureArgs,
+}
+
+/// The answer for an image.
+#[derive(Serialize)]
+struct Answer<'a> {
+    file: &'a Path,
+    predictions: Vec<Named>,
+    preprocess_ms: f64,
+    inference_ms: f64,
+}
+
+/// A class of an answer.
+#[derive(Serialize)]
+struct Named {
+    index: usize,
+    label: String,
+    score: f32,
+}
+
+impl From<Prediction> for Named {
+    fn from(Prediction { index, label, score }: Prediction) -> Named {
+        Named { index, label, score }
+    }
+}
+
+impl Classify {
+    pub fn run(self, common: &Common) -> Result<()> {
+        let model = self.pictures.load(&self.model)?;
+        let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
+        let mut failed = 0;
+        for file in &self.images {
+            match self.answer(&mut classifier, file) {
+                Ok(answer) if common.json => output::json(&answer)?,
+                Ok(answer) => print(&answer)?,
+                // The other images are answered all the same.
+                Err(error) => {
+                    report(&error.into());
+                    failed += 1;
+                }
+            }
+        }
+        match failed {
+            0 => Ok(()),
+            _ if self.images.len() == 1 => Err(crate::Reported.into()),
+            _ => bail!("{failed} of {} images could not be classified", self.images.len()),
+        }
+    }
+
+    fn answer<'a>(&self, classifier: &mut Classifier, file: &'a Path) -> Result<Answer<'a>, kinglet::Error> {
+        let start = Instant::now();
+        let image = kinglet::open_image(file)?;
+        let opened = start.elapsed();
+        let top = classifier.classify(&image).map_err(|error| error.in_file(file))?.top(self.top as usize);
+        let times = classifier.times();
+        Ok(Answer {
+            file,
+            predictions: top.into_iter().map(Named::from).collect(),
+            preprocess_ms: milliseconds(opened + times.preprocess),
+            inference_ms: milliseconds(times.inference),
+        })
+    }
+}
+
+fn print(answer: &Answer<'_>) -> Result<()> {
+    let times = format!("preparing {:.1} ms, model {:.1} ms", answer.preprocess_ms, answer.inference_ms);
+    output::line(format!("{}  {}", style(answer.file.display()).bold(), style(times).dim()))?;
+    for named in &answer.predictions {
+        output::line(format!("{:>6.1} %  {}", 100.0 * named.score, named.label))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! The commands: one file each.
+
+mod bench;
+mod classify;
+mod completions;
+mod eval;
+mod inspect;
+mod kernels;
+mod live;
+mod models;
+mod pull;
+mod run;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::arguments::Common;
+
+/// What `kinglet` can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Live(live::Live),
+    Classify(classify::Classify),
+    Eval(eval::Eval),
+    Run(run::Run),
+    Bench(bench::Bench),
+    Inspect(inspect::Inspect),
+    Models(models::Models),
+    Pull(pull::Pull),
+    Kernels(kernels::Kernels),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// What `kinglet` without a command does.
+    pub fn usual() -> Command {
+        Command::Live(live::Live::default())
+    }
+
+    /// Does it.
+    pub fn run(self, common: &Common) -> Result<()> {
+        match self {
+            Command::Live(command) => command.run(common),
+            Command::Classify(command) => command.run(common),
+            Command::Eval(command) => command.run(common),
+            Command::Run(command) => command.run(common),
+            Command::Bench(command) => command.run(common),
+            Command::Inspect(command) => command.run(common),
+            Command::Models(command) => command.run(common),
+            Command::Pull(command) => command.run(common),
+            Command::Kernels(command) => command.run(common),
+            Command::Completions(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `kinglet models`: the zoo.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use kinglet::zoo::{self, Entry, Zoo};
+use serde::Serialize;
+
+use crate::arguments::Common;
+use crate::output;
+use crate::table::{Table, left, right};
+
+/// List the models that can be used by name
+///
+/// The first one is the default of `kinglet live`.
+#[derive(Args, Debug)]
+#[command(after_help = "A model is fetched when it is first used, or with `kinglet pull NAME`; then it is kept in
+$KINGLET_HOME, or else in $XDG_CACHE_HOME/kinglet or ~/.cache/kinglet.")]
+pub struct Models {}
+
+/// A model of the zoo, as JSON has it.
+#[derive(Serialize)]
+pub struct Listing {
+    name: &'static str,
+    description: &'static str,
+    size: u64,
+    licence: &'static str,
+    address: String,
+    sha256: &'static str,
+    path: PathBuf,
+    fetched: bool,
+}
+
+impl Listing {
+    /// What is known of a model.
+    pub fn new(zoo: &Zoo, entry: &Entry) -> Result<Listing, kinglet::Error> {
+        Ok(Listing {
+            name: entry.name,
+            description: entry.description,
+            size: entry.size,
+            licence: entry.licence,
+            address: zoo.address(entry),
+            sha256: entry.sha256,
+            path: zoo.path(entry),
+            fetched: zoo.has(entry)?,
+        })
+    }
+}
+
+impl Models {
+    pub fn run(self, common: &Common) -> Result<()> {
+        let zoo = Zoo::from_env()?;
+        let listings = zoo::ENTRIES.iter().map(|entry| Listing::new(&zoo, entry)).collect::<Result<Vec<_>, _>>()?;
+        if common.json {
+            return output::json(&listings);
+        }
+        let mut table =
+            Table::new(&[left("name"), right("size"), left("fetched"), left("licence"), left("what it is")]);
+        for model in listings {
+            let fetched = if model.fetched { "yes" } else { "no" };
+            let size = output::bytes(model.size);
+            table.row([model.name.into(), size, fetched.into(), model.licence.into(), model.description.into()]);
+        }
+        output::line(table)
+    }
+}

@@ -1,0 +1,164 @@
+//! A model with all that is needed to use it: its graph, its classes' names, how its pictures are prepared.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kinglet_graph::{Graph, passes};
+use kinglet_runtime::{Session, SessionOptions};
+use kinglet_vision::classifier::{PreprocessOptions, Recipe};
+
+use crate::zoo::{self, LabelSet, Progress, Zoo};
+use crate::{Error, files, labels};
+
+/// The largest model file: a FlatBuffers file cannot be larger.
+const LARGEST_MODEL: u64 = 1 << 31;
+const ADVICE: &str = "give the path of a model file, or a name that `kinglet models` lists";
+
+/// A model: what it computes, and what its inputs and outputs mean.
+#[derive(Clone, Debug)]
+pub struct Model {
+    name: String,
+    description: String,
+    file_bytes: u64,
+    graph: Graph,
+    labels: Arc<[String]>,
+    preprocess: PreprocessOptions,
+}
+
+impl Model {
+    /// Opens a model file.
+    ///
+    /// A model that gives 1000 or 1001 scores is taken for one of ImageNet's, and named accordingly; see
+    /// [`Model::with_labels`].
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no model that is supported.
+    pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
+        let path = path.as_ref();
+        let bytes = files::read(path, LARGEST_MODEL, ADVICE)?;
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+        Model::import(&bytes, &path.to_string_lossy(), &name)
+    }
+
+    /// Takes a model that is in memory; `name` is for people.
+    ///
+    /// # Errors
+    /// When the bytes are no model that is supported.
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Model, Error> {
+        Model::import(bytes, name, name)
+    }
+
+    /// The zoo's model of this name; downloaded now if it never was before.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it cannot be downloaded.
+    pub fn zoo(name: &str) -> Result<Model, Error> {
+        Model::from_zoo(&Zoo::from_env()?, zoo::find(name)?, &mut |_| ())
+    }
+
+    /// The zoo's model of this name or else the file at this path, as the command line takes models. To open a file that
+    /// is named like a model of the zoo, say `./NAME`.
+    ///
+    /// # Errors
+    /// As [`Model::zoo`] and [`Model::open`].
+    pub fn load(name_or_path: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Model, Error> {
+        match zoo::find(name_or_path) {
+            Ok(entry) => Model::from_zoo(&Zoo::from_env()?, entry, progress),
+            Err(unknown) => {
+                let path = Path::new(name_or_path);
+                let meant_as_path = path.extension().is_some() || name_or_path.contains('/') || path.exists();
+                if meant_as_path { Model::open(path) } else { Err(unknown) }
+            }
+        }
+    }
+
+    /// A model of a zoo; `progress` is told how a download goes on.
+    ///
+    /// # Errors
+    /// When it cannot be downloaded.
+    pub fn from_zoo(zoo: &Zoo, entry: &zoo::Entry, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Model, Error> {
+        let model = Model::open(zoo.fetch(entry, progress)?)?;
+        let labels = match entry.labels {
+            LabelSet::ImageNet => labels::imagenet(),
+        };
+        Ok(Model { name: entry.name.to_owned(), labels, preprocess: entry.preprocess.clone(), ..model })
+    }
+
+    fn import(bytes: &[u8], place: &str, name: &str) -> Result<Model, Error> {
+        let wrong = |error| Error::Import { model: place.to_owned(), error };
+        let kinglet_import::Model { mut graph, description } = kinglet_import::import(bytes, place).map_err(wrong)?;
+        passes::optimize(&mut graph).map_err(|error| wrong(error.into()))?;
+        graph.name = name.to_owned();
+        Ok(Model {
+            name: name.to_owned(),
+            description,
+            file_bytes: bytes.len() as u64,
+            labels: usual_labels(&graph),
+            graph,
+            preprocess: PreprocessOptions::default(),
+        })
+    }
+
+    /// The same model with these class names, in the order of its outputs. Where there is one fewer than outputs, output 0
+    /// is a background class, which is not counted.
+    pub fn with_labels(self, labels: Arc<[String]>) -> Model {
+        Model { labels, ..self }
+    }
+
+    /// The same model with pictures prepared in this way.
+    pub fn with_preprocess(self, preprocess: PreprocessOptions) -> Model {
+        Model { preprocess, ..self }
+    }
+
+    /// The zoo's name of it, or the file's without its ending.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its maker wrote about it; empty where nothing.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The size of its file in bytes.
+    pub fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// What it computes, after optimization.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The names of its classes; empty where they are not known.
+    pub fn labels(&self) -> &Arc<[String]> {
+        &self.labels
+    }
+
+    /// How its pictures are prepared, where that is not the usual.
+    pub fn preprocess(&self) -> &PreprocessOptions {
+        &self.preprocess
+    }
+
+    /// The model made ready to run on raw tensors.
+    ///
+    /// # Errors
+    /// When the runtime cannot run it.
+    pub fn session(&self, options: &SessionOptions) -> Result<Session, Error> {
+        Ok(Session::new(&self.graph, options)?)
+    }
+}
+
+impl<'a> From<&'a Model> for Recipe<'a> {
+    fn from(model: &'a Model) -> Recipe<'a> {
+        Recipe { graph: &model.graph, labels: Arc::clone(&model.labels), preprocess: model.preprocess.clone() }
+    }
+}
+
+/// ImageNet's names where the one output has as many scores, with or without a background class.
+fn usual_labels(graph: &Graph) -> Arc<[String]> {
+    match graph.outputs[..] {
+        [output] if matches!(graph.value(output).ty.shape.last(), Some(1000 | 1001)) => labels::imagenet(),
+        _ => Arc::default(),
+    }
+}
