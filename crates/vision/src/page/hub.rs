@@ -9,6 +9,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::live::Viewer;
+use crate::sources::{self, Description};
 use crate::stats::LiveReport;
 
 /// The boundary between the pictures of the stream.
@@ -148,6 +150,34 @@ impl Hub {
     /// The lock is held for copies only, never while waiting, and nothing in there can be left half-changed.
     fn board(&self) -> MutexGuard<'_, Board> {
         self.shared.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Viewer for Hub {
+    fn wants_pictures(&self) -> bool {
+        self.viewers() > 0
+    }
+
+    fn picture(&mut self, jpeg: &[u8]) {
+        self.publish_frame(jpeg);
+    }
+
+    fn report(&mut self, report: &LiveReport) {
+        self.publish_report(report);
+    }
+
+    fn health(&mut self, health: &sources::Health) {
+        self.set_health(match health.clone() {
+            sources::Health::Live => Health::Live,
+            sources::Health::Stale { since } => Health::Stale { since, why: "no frame comes; waiting for the next".into() },
+            sources::Health::Lost { since, why } => Health::Stale { since, why },
+        });
+    }
+
+    fn source(&mut self, description: &Description) {
+        let mut board = self.board();
+        board.about.source = description.to_string();
+        (board.about.width, board.about.height) = description.size.unzip();
     }
 }
 
