@@ -3,7 +3,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::sources::SOURCES;
 
@@ -92,9 +91,9 @@ pub enum VisionError {
     /// No device of this machine captures video.
     #[error("no camera found: {0}")]
     NoCamera(String),
-    /// A source gave no frame for a while.
-    #[error("no frame for {:.1} s", .0.as_secs_f64())]
-    Stalled(Duration),
+    /// The system gave no thread.
+    #[error("a thread could not be started: {0}")]
+    Thread(io::Error),
     /// The model is no classifier of pictures, or its labels do not fit it.
     #[error("the model does not name what is in pictures: {0}")]
     Model(String),

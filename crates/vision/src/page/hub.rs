@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::live::Viewer;
+use crate::live::Audience;
 use crate::sources::{self, Description};
 use crate::stats::LiveReport;
 
@@ -153,7 +153,7 @@ impl Hub {
     }
 }
 
-impl Viewer for Hub {
+impl Audience for Hub {
     fn wants_pictures(&self) -> bool {
         self.viewers() > 0
     }
@@ -169,7 +169,9 @@ impl Viewer for Hub {
     fn health(&mut self, health: &sources::Health) {
         self.set_health(match health.clone() {
             sources::Health::Live => Health::Live,
-            sources::Health::Stale { since } => Health::Stale { since, why: "no frame comes; waiting for the next".into() },
+            sources::Health::Stale { since } => {
+                Health::Stale { since, why: "no frame comes; waiting for the next".into() }
+            }
             sources::Health::Lost { since, why } => Health::Stale { since, why },
         });
     }

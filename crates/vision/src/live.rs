@@ -1,0 +1,219 @@
+//! The live loop: the newest frame, what is in it, and everybody who wants to know.
+//!
+//! One thread captures; this one decodes, classifies and tells its audience. A frame that comes while the model is busy
+//! replaces the one that waits; it is counted, never queued.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use jpeg_encoder::{ColorType, Encoder};
+
+use crate::capture::Capture;
+use crate::classifier::{Classifier, Prediction};
+use crate::decode;
+use crate::error::{Result, VisionError};
+use crate::frame::{Frame, Picture, Rgb};
+use crate::mailbox::Taken;
+use crate::sources::{Description, Health, Source};
+use crate::stats::{LiveReport, LiveStats};
+
+/// How often the audience is told the numbers.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+/// Without a frame for this long, what is shown is called stale, whatever the source says of itself.
+const STALE_AFTER: Duration = Duration::from_secs(2);
+/// Quality of pictures that are encoded for the audience, of 100.
+const JPEG_QUALITY: u8 = 80;
+
+/// How the loop runs.
+#[derive(Clone, Debug)]
+pub struct LiveOptions {
+    /// How many of the likeliest classes are told.
+    pub top: usize,
+    /// Ends after so many answers; `None`: when the source ends or the loop is told to stop.
+    pub frames: Option<u64>,
+}
+
+/// Somebody who watches the loop: the terminal, the web page. An open set, hence a trait. The loop waits for what these
+/// do, so they must be quick.
+pub trait Audience {
+    /// Whether pictures are wanted now: while nobody wants any, none are encoded.
+    fn wants_pictures(&self) -> bool {
+        false
+    }
+
+    /// The picture that was just answered, as a JPEG file.
+    fn picture(&mut self, jpeg: &[u8]) {
+        let _ = jpeg;
+    }
+
+    /// The numbers, several times a second, whether frames come or not.
+    fn report(&mut self, report: &LiveReport) {
+        let _ = report;
+    }
+
+    /// Frames stopped coming, and why; or they come again.
+    fn health(&mut self, health: &Health) {
+        let _ = health;
+    }
+
+    /// The source was opened, or opened again: what it is now.
+    fn source(&mut self, description: &Description) {
+        let _ = description;
+    }
+
+    /// A frame that could not be used.
+    fn skipped(&mut self, error: &VisionError) {
+        let _ = error;
+    }
+}
+
+/// Runs the loop until the source ends, the frames asked for are answered, or `stop` is set. Gives the last numbers, in
+/// which captured = inferred + dropped.
+///
+/// # Errors
+/// When the source fails for good, gives no frame that can be used, or the model fails.
+pub fn run(
+    source: Box<dyn Source>,
+    classifier: &mut Classifier,
+    options: &LiveOptions,
+    audience: &mut [&mut dyn Audience],
+    stop: &AtomicBool,
+) -> Result<LiveReport> {
+    let mut capture = Capture::start(source)?;
+    let mut live = Live {
+        classifier,
+        options,
+        audience,
+        stats: LiveStats::new(),
+        answers: 0,
+        top: Vec::new(),
+        image: Rgb::new(),
+        jpeg: Vec::new(),
+        health: Health::Live,
+        newest: Instant::now(),
+        undecodable: None,
+    };
+    live.tell(|listener| listener.source(&capture.description()));
+    let answered = live.watch(&capture, stop);
+    let ended = capture.stop();
+    let report = live.report();
+    live.tell(|listener| listener.report(&report));
+    answered?;
+    // A source that fails after the answers that were asked for has done its work.
+    if !live.done() {
+        ended?;
+    }
+    match live.undecodable.take() {
+        Some(error) if report.inferred == 0 => Err(error),
+        _ => Ok(report),
+    }
+}
+
+/// What the loop keeps from frame to frame.
+struct Live<'a, 'v> {
+    classifier: &'a mut Classifier,
+    options: &'a LiveOptions,
+    audience: &'a mut [&'v mut dyn Audience],
+    stats: LiveStats,
+    answers: u64,
+    top: Vec<Prediction>,
+    image: Rgb,
+    jpeg: Vec<u8>,
+    health: Health,
+    /// When the newest frame was captured; at first, when the loop began.
+    newest: Instant,
+    /// Why the last frame that could not be decoded could not.
+    undecodable: Option<VisionError>,
+}
+
+impl Live<'_, '_> {
+    fn watch(&mut self, capture: &Capture, stop: &AtomicBool) -> Result<()> {
+        let mut due = Instant::now() + REPORT_EVERY;
+        while !stop.load(Ordering::Acquire) && !self.done() {
+            let left = due.saturating_duration_since(Instant::now());
+            match capture.newest(left) {
+                Taken::Newest(frame) => self.answer(&frame)?,
+                Taken::TimedOut => (),
+                Taken::Closed => return Ok(()),
+            }
+            self.check_health(capture);
+            if Instant::now() >= due {
+                due = Instant::now() + REPORT_EVERY;
+                let report = self.report();
+                self.tell(|listener| listener.report(&report));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the answers that were asked for are given.
+    fn done(&self) -> bool {
+        self.options.frames.is_some_and(|frames| self.answers >= frames)
+    }
+
+    fn answer(&mut self, frame: &Frame) -> Result<()> {
+        self.stats.taken(frame.sequence);
+        if let Err(error) = decode::picture(&frame.picture, &mut self.image) {
+            self.stats.failed();
+            self.tell(|listener| listener.skipped(&error));
+            self.undecodable = Some(error);
+            return Ok(());
+        }
+        self.top = self.classifier.classify(&self.image)?.top(self.options.top);
+        self.stats.inferred(frame.captured, self.classifier.times().inference, Instant::now());
+        self.answers += 1;
+        self.newest = frame.captured;
+        self.show(frame);
+        Ok(())
+    }
+
+    /// Hands the picture to those who want it: a camera's own JPEG as it is, anything else encoded once for all.
+    fn show(&mut self, frame: &Frame) {
+        if !self.audience.iter().any(|listener| listener.wants_pictures()) {
+            return;
+        }
+        let jpeg: &[u8] = match &frame.picture {
+            Picture::Jpeg(jpeg) => jpeg,
+            Picture::Pixels(_) => {
+                self.jpeg.clear();
+                let (Ok(width), Ok(height)) = (u16::try_from(self.image.width()), u16::try_from(self.image.height()))
+                else {
+                    return;
+                };
+                let encoder = Encoder::new(&mut self.jpeg, JPEG_QUALITY);
+                if let Err(error) = encoder.encode(self.image.bytes(), width, height, ColorType::Rgb) {
+                    let error = VisionError::Picture { format: "JPEG", problem: error.to_string() };
+                    return self.audience.iter_mut().for_each(|listener| listener.skipped(&error));
+                }
+                &self.jpeg
+            }
+        };
+        self.audience.iter_mut().for_each(|listener| listener.picture(jpeg));
+    }
+
+    fn check_health(&mut self, capture: &Capture) {
+        if let Some(error) = capture.take_skipped() {
+            self.tell(|listener| listener.skipped(&error));
+        }
+        let health = match capture.health() {
+            Health::Live if self.newest.elapsed() > STALE_AFTER => Health::Stale { since: self.newest },
+            other => other,
+        };
+        if std::mem::discriminant(&health) != std::mem::discriminant(&self.health) {
+            let description = capture.description();
+            self.tell(|listener| {
+                listener.source(&description);
+                listener.health(&health);
+            });
+        }
+        self.health = health;
+    }
+
+    fn report(&mut self) -> LiveReport {
+        self.stats.report(self.top.clone(), Instant::now())
+    }
+
+    fn tell(&mut self, mut what: impl FnMut(&mut dyn Audience)) {
+        self.audience.iter_mut().for_each(|listener| what(*listener));
+    }
+}
