@@ -18,7 +18,7 @@ const MAX_ACTIVATION_BYTES: usize = 1 << 32;
 /// What a value or a node takes besides its name and elements, roughly.
 const BOOKKEEPING: usize = 256;
 
-/// Integers up to this many are computed with at import: they are shapes, not data.
+/// What is computed at import has at most this many elements: shapes and the values of attributes, not data.
 const MAX_FOLDED: usize = 64;
 
 /// How an operator reads or makes a quantized uint8 tensor. For any other tensor the forms are one.
@@ -201,7 +201,8 @@ impl<'a> Builder<'a> {
         Ok(self.graph.add_value(name, ty))
     }
 
-    /// Adds a node, or its result where that is a small integer constant: arithmetic on shapes.
+    /// Adds a node, or its result where that is a small constant which may become an attribute: arithmetic on shapes, and numbers
+    /// that are stored as half floats.
     pub fn add_node(
         &mut self,
         name: String,
@@ -223,16 +224,18 @@ impl<'a> Builder<'a> {
         inputs: &[Option<ValueId>],
         outputs: &[ValueId],
     ) -> Result<bool, ImportError> {
-        let shape_like = |ty: &TensorType| matches!(ty.dtype, DType::I32 | DType::I64) && ty.len() <= MAX_FOLDED;
+        let small = |ty: &TensorType| {
+            (matches!(ty.dtype, DType::I32 | DType::I64) || *op == Op::Dequantize) && ty.len() <= MAX_FOLDED
+        };
         let mut operands = Vec::with_capacity(inputs.len());
         for input in inputs {
             match input.and_then(|id| self.graph.constant(id)) {
-                Some(constant) if shape_like(constant.ty()) => operands.push(Some(constant.as_ref())),
+                Some(constant) if small(constant.ty()) => operands.push(Some(constant.as_ref())),
                 _ => return Ok(false),
             }
         }
         let types: Vec<_> = outputs.iter().map(|id| &self.graph.value(*id).ty).collect();
-        if !types.iter().all(|ty| shape_like(ty)) {
+        if !types.iter().all(|ty| small(ty)) {
             return Ok(false);
         }
         let operand_types: Vec<_> = operands.iter().map(|operand| operand.map(|operand| operand.ty)).collect();
