@@ -65,7 +65,7 @@ fn a_jpeg_cut_anywhere_is_an_error() {
 fn no_damage_makes_the_decoder_panic() {
     let whole = jpeg(40, 40, jpeg_encoder::ColorType::Rgb);
     let mut noise = 0x9E37_79B9u32;
-    for _ in 0..3000 {
+    for _ in 0..500 {
         let mut damaged = whole.clone();
         for _ in 0..3 {
             noise ^= noise << 13;

@@ -2,8 +2,10 @@
 //! one trait, and [`open`], which makes a source of what a user wrote.
 
 mod folder;
+mod http_mjpeg;
 mod mjpeg_file;
 mod pacing;
+mod reopening;
 mod y4m;
 
 use std::fmt;
@@ -137,7 +139,7 @@ pub fn open(spec: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
         return Err(VisionError::Video { format: "frame rate", problem });
     }
     if spec.starts_with("http://") {
-        return Err(VisionError::UnknownSource(spec.to_owned()));
+        return http_mjpeg::open(spec, options);
     }
     if spec.starts_with("https://") {
         let problem = "encrypted streams are not supported; take the camera's http:// address".to_owned();

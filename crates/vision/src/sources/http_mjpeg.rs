@@ -1,0 +1,173 @@
+//! Motion JPEG over HTTP, as network cameras send it. A thread of its own drains the socket into a mailbox, so that what
+//! is taken is always the newest picture, and never one that waited in a buffer.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::reopening::Reopening;
+use super::{Description, Next, Source, SourceOptions};
+use crate::error::{Result, VisionError};
+use crate::frame::{Frame, Picture};
+use crate::jpeg::JpegStream;
+use crate::mailbox::{Mailbox, Taken};
+
+/// A server that says nothing for this long is given up.
+const SILENCE: Duration = Duration::from_secs(5);
+/// After so long without a picture the stream counts as stalled.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens a stream that is opened again when it breaks.
+pub(super) fn open(url: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
+    let url = url.to_owned();
+    let open = Box::new(move || Ok(Box::new(HttpMjpeg::connect(&url)?) as Box<dyn Source>));
+    Ok(Box::new(Reopening::open(open, PATIENCE, options.clock.clone())?))
+}
+
+/// One connection.
+struct HttpMjpeg {
+    /// The address without name and password, for messages.
+    shown: String,
+    pictures: Arc<Mailbox<Arrival>>,
+    closing: Arc<AtomicBool>,
+}
+
+/// What the thread found.
+enum Arrival {
+    Jpeg { number: u64, captured: Instant, jpeg: Vec<u8> },
+    Broken(String),
+}
+
+impl HttpMjpeg {
+    fn connect(url: &str) -> Result<HttpMjpeg> {
+        let shown = without_credentials(url);
+        let problem = |problem: String| VisionError::Stream { url: shown.clone(), problem };
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            // A camera stands in one's own network: a proxy for the outside does not know it.
+            .proxy(None)
+            .timeout_connect(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .user_agent(concat!("kinglet/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        let response = agent.get(url).call().map_err(|error| problem(explain(&error)))?;
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        check_content_type(content_type.unwrap_or_default()).map_err(problem)?;
+        let pictures = Arc::new(Mailbox::new());
+        let closing = Arc::new(AtomicBool::new(false));
+        let reader = response.into_body().into_reader();
+        let thread = thread::Builder::new().name("http-mjpeg".to_owned());
+        thread
+            .spawn({
+                let (pictures, closing) = (pictures.clone(), closing.clone());
+                move || drain(reader, &pictures, &closing)
+            })
+            .map_err(|error| problem(error.to_string()))?;
+        Ok(HttpMjpeg { shown, pictures, closing })
+    }
+}
+
+/// Reads pictures until the stream breaks, or nobody wants them any more. It ends [`SILENCE`] after that at the latest.
+fn drain(reader: impl Read, pictures: &Mailbox<Arrival>, closing: &AtomicBool) {
+    let mut jpegs = JpegStream::new(reader);
+    let mut number = 0;
+    let why = loop {
+        let next = jpegs.next_jpeg();
+        if closing.load(Ordering::Relaxed) {
+            return;
+        }
+        match next {
+            Ok(Some(jpeg)) => pictures.put(Arrival::Jpeg { number, captured: Instant::now(), jpeg }),
+            Ok(None) => break "the server ended the stream".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                break format!("the server sent nothing for {} s", SILENCE.as_secs());
+            }
+            Err(error) => break error.to_string(),
+        }
+        number += 1;
+    };
+    pictures.put(Arrival::Broken(why));
+    pictures.close();
+}
+
+/// One JPEG, or a page of text, is no stream.
+fn check_content_type(content_type: &str) -> Result<(), String> {
+    let lower = content_type.trim().to_ascii_lowercase();
+    match lower.split('/').next().unwrap_or_default() {
+        "multipart" | "video" => Ok(()),
+        _ if lower.starts_with("application/octet-stream") => Ok(()),
+        "" => Err("the server does not say what it sends; an MJPEG stream is multipart/x-mixed-replace".to_owned()),
+        "image" => {
+            Err(format!("this is one picture ({content_type}), not a stream; ask for the MJPEG stream's address"))
+        }
+        _ => Err(format!("the server sends {content_type}; an MJPEG stream is multipart/x-mixed-replace")),
+    }
+}
+
+fn explain(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::StatusCode(401) => {
+            "the server wants a name and a password; write http://NAME:PASSWORD@…".to_owned()
+        }
+        ureq::Error::StatusCode(status) => format!("the server answers with HTTP status {status}"),
+        ureq::Error::Io(error) => format!("cannot connect: {error}"),
+        other => other.to_string(),
+    }
+}
+
+/// What is shown and logged must not give a password away.
+fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+impl Source for HttpMjpeg {
+    fn describe(&self) -> Description {
+        Description { name: self.shown.clone(), format: "MJPEG over HTTP".to_owned(), size: None, fps: None }
+    }
+
+    fn next(&mut self, timeout: Duration) -> Result<Next> {
+        match self.pictures.take(timeout) {
+            Taken::Newest(Arrival::Jpeg { number, captured, jpeg }) => {
+                let picture = Picture::Jpeg(jpeg.into());
+                Ok(Next::Frame(Frame { sequence: number, captured, picture, name: None }))
+            }
+            Taken::Newest(Arrival::Broken(problem)) => Err(VisionError::Stream { url: self.shown.clone(), problem }),
+            Taken::TimedOut => Ok(Next::Idle),
+            Taken::Closed => Ok(Next::End),
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.pictures.dropped()
+    }
+}
+
+impl Drop for HttpMjpeg {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        assert_eq!(without_credentials("http://me:s@cret@cam:8081/video?x=a@b"), "http://cam:8081/video?x=a@b");
+        assert_eq!(without_credentials("http://cam/stream"), "http://cam/stream");
+    }
+
+    #[test]
+    fn only_streams_are_taken() {
+        assert!(check_content_type("Multipart/X-Mixed-Replace; boundary=\"--x\"").is_ok());
+        assert!(check_content_type("image/jpeg").unwrap_err().contains("one picture"));
+        assert!(check_content_type("text/html; charset=utf-8").unwrap_err().contains("text/html"));
+    }
+}
