@@ -23,7 +23,7 @@ mod vector;
 pub type Kernel = unsafe fn(layer: &Layer, input: &[f32], rows: Range<usize>, output: &mut [f32]);
 
 /// The kernels for depthwise convolution of floats.
-pub static KERNELS: Table<Kernel> = Table {
+pub static TABLE: Table<Kernel> = Table {
     family: "dwconv",
     rows: &[
         #[cfg(target_arch = "x86_64")]
@@ -81,7 +81,7 @@ impl DepthwiseConv2d {
             bias: bias.map_or_else(|| Aligned::zeroed(outputs), Aligned::from),
             bounds: [min, max],
         };
-        DepthwiseConv2d { row: KERNELS.pick(choice), layer }
+        DepthwiseConv2d { row: TABLE.pick(choice), layer }
     }
 
     /// The kernel that was picked.

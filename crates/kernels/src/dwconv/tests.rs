@@ -28,7 +28,7 @@ fn check(geometry: &Geometry, seed: u64) {
         expected.push((sum + bias[channel]).clamp(min, max));
     }
     let input = misaligned(&input);
-    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+    for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         let layer = DepthwiseConv2d::new(choice, geometry, &weights, Some(&bias), [min, max]);
         let mut output = misaligned(&vec![0.0; expected.len()]);
         layer.run(&ThreadPool::new(threads), &input, &mut output);
@@ -39,7 +39,7 @@ fn check(geometry: &Geometry, seed: u64) {
 #[test]
 fn required_rows_run_here() {
     for isa in crate::table::required().into_iter().filter(|isa| isa.name() != "neon_dot") {
-        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+        assert!(TABLE.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
     }
 }
 

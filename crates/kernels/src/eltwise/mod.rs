@@ -32,7 +32,7 @@ pub struct Kernel {
 type Floats = unsafe fn(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]);
 
 /// The kernels for elementwise operators.
-pub static KERNELS: Table<Kernel> = Table {
+pub static TABLE: Table<Kernel> = Table {
     family: "eltwise",
     rows: &[
         #[cfg(target_arch = "x86_64")]
@@ -134,7 +134,7 @@ impl QAdd {
             assert!(Activation::try_from(addend.zero_point).is_ok(), "a zero point is a value of an activation");
             assert!(addend.multiplier.abs() < f32::MAX / 1024.0, "the multiplier {} is too large", addend.multiplier);
         }
-        QAdd { row: KERNELS.pick(choice), sum: Sum { a, b, output } }
+        QAdd { row: TABLE.pick(choice), sum: Sum { a, b, output } }
     }
 
     /// The kernel that was picked.
@@ -166,7 +166,7 @@ pub struct Lookup {
 impl Lookup {
     /// The function's value for `x` is `table[x as u8 as usize]`.
     pub fn new(choice: Choice, table: [Activation; 256]) -> Lookup {
-        Lookup { row: KERNELS.pick(choice), table }
+        Lookup { row: TABLE.pick(choice), table }
     }
 
     /// The kernel that was picked.
@@ -207,7 +207,7 @@ pub struct Binary {
 impl Binary {
     /// The result is clamped to `min..=max`.
     pub fn new(choice: Choice, operation: Operation, min: f32, max: f32) -> Binary {
-        Binary { row: KERNELS.pick(choice), operation, bounds: [min, max] }
+        Binary { row: TABLE.pick(choice), operation, bounds: [min, max] }
     }
 
     /// The kernel that was picked.
@@ -249,7 +249,7 @@ impl Quantize {
     pub fn new(choice: Choice, scale: f32, zero_point: Activation) -> Quantize {
         assert!(scale > 0.0 && scale.is_finite(), "the scale {scale} is not positive and finite");
         let range = Output { zero_point, min: Activation::MIN, max: Activation::MAX };
-        Quantize { row: KERNELS.pick(choice), scale, range }
+        Quantize { row: TABLE.pick(choice), scale, range }
     }
 
     /// The kernel that was picked.
@@ -281,7 +281,7 @@ pub struct Dequantize {
 impl Dequantize {
     /// A value becomes `(q − zero_point) · scale`.
     pub fn new(choice: Choice, scale: f32, zero_point: Activation) -> Dequantize {
-        Dequantize { row: KERNELS.pick(choice), scale, zero_point }
+        Dequantize { row: TABLE.pick(choice), scale, zero_point }
     }
 
     /// The kernel that was picked.

@@ -10,7 +10,7 @@ const LENGTHS: [usize; 12] = [0, 1, 7, 8, 15, 16, 17, 31, 32, 33, 100, 10_000];
 
 /// Calls `body(choice, pool)` for every row, with 1 to 3 threads.
 fn each_row(body: impl Fn(Choice, &ThreadPool)) {
-    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+    for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         body(choice, &ThreadPool::new(threads));
     }
 }
@@ -18,7 +18,7 @@ fn each_row(body: impl Fn(Choice, &ThreadPool)) {
 #[test]
 fn required_rows_run_here() {
     for isa in crate::table::required().into_iter().filter(|isa| isa.name() != "neon_dot") {
-        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+        assert!(TABLE.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Kernel {
 type Run = unsafe fn(panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; LANES]]);
 
 /// The kernels for convolution of floats.
-pub static KERNELS: Table<Kernel> = Table {
+pub static TABLE: Table<Kernel> = Table {
     family: "gemm",
     rows: &[
         #[cfg(target_arch = "x86_64")]
@@ -119,7 +119,7 @@ impl Conv2d {
             packed_bias[panel * LANES + lane] = bias.map_or(0.0, |bias| bias[output]);
         }
         Conv2d {
-            row: KERNELS.pick(choice),
+            row: TABLE.pick(choice),
             geometry: *geometry,
             weights: packed,
             bias: packed_bias,

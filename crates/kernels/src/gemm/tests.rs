@@ -33,7 +33,7 @@ fn check(geometry: &Geometry, seed: u64) {
         expected.push((sum + bias[channel]).clamp(min, max));
     }
     let input = misaligned(&input);
-    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+    for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         let layer = Conv2d::new(choice, geometry, &weights, Some(&bias), [min, max], threads);
         let mut output = misaligned(&vec![0.0; expected.len()]);
         let mut scratch = misaligned(&vec![0xa5; layer.scratch_bytes()]);
@@ -45,13 +45,13 @@ fn check(geometry: &Geometry, seed: u64) {
 #[test]
 fn required_rows_run_here() {
     for isa in crate::table::required().into_iter().filter(|isa| isa.name() != "neon_dot") {
-        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+        assert!(TABLE.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
     }
 }
 
 #[test]
 fn bands_are_whole_tiles() {
-    assert!(KERNELS.rows.iter().all(|row| BAND.is_multiple_of(row.kernel.pixels)));
+    assert!(TABLE.rows.iter().all(|row| BAND.is_multiple_of(row.kernel.pixels)));
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct Kernel {
 type Run<R, T> = unsafe fn(reduction: &R, geometry: &Geometry, input: &[T], rows: Range<usize>, output: &mut [T]);
 
 /// The kernels for pooling.
-pub static KERNELS: Table<Kernel> = Table {
+pub static TABLE: Table<Kernel> = Table {
     family: "pooling",
     rows: &[
         #[cfg(target_arch = "x86_64")]
@@ -243,7 +243,7 @@ impl<R: Sync> Pool<R> {
         assert!(geometry.kernel.iter().all(|&size| size > 0), "a window is not empty");
         let steps = geometry.stride.iter().chain(&geometry.dilation);
         assert!(steps.into_iter().all(|&step| step > 0), "strides and dilations are positive");
-        Pool { row: KERNELS.pick(choice), geometry: *geometry, reduction }
+        Pool { row: TABLE.pick(choice), geometry: *geometry, reduction }
     }
 
     fn run<T: Send + Sync>(&self, run: Run<R, T>, pool: &ThreadPool, input: &[T], output: &mut [T]) {

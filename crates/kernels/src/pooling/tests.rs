@@ -47,7 +47,7 @@ fn check_quantized(geometry: &Geometry, seed: u64) {
         .map(|values| values.iter().map(|&value| i32::from(value)).max().unwrap_or(min).clamp(min, max) as Activation)
         .collect();
     let input = misaligned(&input);
-    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+    for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         let pool = ThreadPool::new(threads);
         let mut output = misaligned(&vec![0; geometry.output_len()]);
         let op = QAveragePool::new(choice, geometry, input_zero_point, scales, Output::new(zero_point, min, max));
@@ -72,7 +72,7 @@ fn check_floats(geometry: &Geometry, seed: u64) {
         .map(|values| values.iter().copied().fold(f32::NEG_INFINITY, f32::max).clamp(min, max))
         .collect();
     let input = misaligned(&input);
-    for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+    for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         let pool = ThreadPool::new(threads);
         let mut output = misaligned(&vec![0.0; geometry.output_len()]);
         let op = AveragePool::new(choice, geometry, min, max);
@@ -99,7 +99,7 @@ fn global(height: usize, width: usize, channels: usize) -> Geometry {
 #[test]
 fn required_rows_run_here() {
     for isa in crate::table::required().into_iter().filter(|isa| isa.name() != "neon_dot") {
-        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+        assert!(TABLE.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
     }
 }
 
@@ -117,7 +117,7 @@ fn extremes_are_exact() {
     for value in [Activation::MIN, Activation::MAX] {
         for zero_point in [Activation::MIN, Activation::MAX] {
             let input = vec![value; geometry.input_len()];
-            for choice in each_choice(&KERNELS) {
+            for choice in each_choice(&TABLE) {
                 let output = Output::new(zero_point.into(), Activation::MIN.into(), Activation::MAX.into());
                 let op = QAveragePool::new(choice, &geometry, zero_point.into(), [1.0, 1.0], output);
                 let mut means = vec![0; 16];
@@ -133,7 +133,7 @@ fn floats_that_are_no_numbers() {
     let input = [f32::NAN, 1.0, -0.0, f32::INFINITY].repeat(16);
     let geometry = Geometry { input: [1, 4, 16], ..global(1, 1, 16) };
     let geometry = Geometry { output: [1, 4, 16], ..geometry };
-    for choice in each_choice(&KERNELS) {
+    for choice in each_choice(&TABLE) {
         let mut output = vec![0.0; 64];
         let op = MaxPool::new(choice, &geometry, -1.0, 6.0);
         op.run(&ThreadPool::new(1), &input, &mut output);

@@ -39,7 +39,7 @@ type Run =
     unsafe fn(layer: &Layer, input: &[Activation], rows: Range<usize>, output: &mut [Activation], scratch: &mut [u8]);
 
 /// The kernels for quantized depthwise convolution.
-pub static KERNELS: Table<Kernel> = Table {
+pub static TABLE: Table<Kernel> = Table {
     family: "qdwconv",
     rows: &[
         #[cfg(target_arch = "x86_64")]
@@ -151,6 +151,15 @@ impl Layer {
         }
     }
 
+    /// What the channels of a block read of an input pixel; what absent channels get has no meaning.
+    fn gather(&self, pixel: &[Activation], block: usize) -> [Activation; LANES] {
+        let first = block * LANES;
+        if let (1, Some(whole)) = (self.depth_multiplier, pixel.get(first..).and_then(<[_]>::first_chunk)) {
+            return *whole;
+        }
+        std::array::from_fn(|lane| pixel[((first + lane) / self.depth_multiplier).min(pixel.len() - 1)])
+    }
+
     /// Columns of the input, with padding, that the windows of an output row reach.
     fn columns(&self) -> usize {
         let Geometry { output, kernel, stride, dilation, .. } = self.geometry;
@@ -190,7 +199,7 @@ impl QDepthwiseConv2d {
         threads: usize,
     ) -> QDepthwiseConv2d {
         check(geometry, weights, requantize);
-        let row = KERNELS.pick(choice);
+        let row = TABLE.pick(choice);
         let layer = Layer::new(geometry, weights, input_zero_point, requantize, row.kernel.group);
         QDepthwiseConv2d { row, layer, threads: threads.max(1) }
     }

@@ -15,6 +15,7 @@ use bytemuck::{Pod, Zeroable};
 use super::Layer;
 use crate::Activation;
 use crate::geometry::Geometry;
+use crate::quantized::Output;
 use crate::simd::{LANES, Simd};
 
 /// Sixteen channels of `G` input rows.
@@ -45,15 +46,17 @@ pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
     output: &mut [Activation],
     scratch: &mut [u8],
 ) {
-    let size = layer.scratch_bytes() / size_of::<D::Cell>() * size_of::<D::Cell>();
-    let ring = bytemuck::cast_slice_mut(&mut scratch[..size]);
+    let columns = layer.columns();
+    let ring = bytemuck::cast_slice_mut(&mut scratch[..layer.packing.groups * columns * size_of::<D::Cell>()]);
     let weights: &[D::Cell] = bytemuck::cast_slice(&layer.weights);
     let blocks = weights.chunks_exact(layer.packing.cells(&layer.geometry));
-    for (block, weights) in blocks.enumerate() {
-        let block = Block { isa, layer, channel: block * LANES, weights };
-        match layer.packing.rows {
-            1 => block.sweep::<1, X>(input, rows.clone(), output, ring),
-            _ => block.sweep::<2, X>(input, rows.clone(), output, ring),
+    for (weights, channel) in blocks.zip((0..).step_by(LANES)) {
+        let block = Block::<D, G> { isa, layer, columns, channel, weights };
+        match (layer.packing.rows, layer.geometry.kernel[1]) {
+            (1, 3) => block.sweep::<1, X, 3>(input, rows.clone(), output, ring),
+            (1, _) => block.sweep::<1, X, 0>(input, rows.clone(), output, ring),
+            (_, 3) => block.sweep::<2, X, 3>(input, rows.clone(), output, ring),
+            (_, _) => block.sweep::<2, X, 0>(input, rows.clone(), output, ring),
         }
     }
 }
@@ -62,15 +65,17 @@ pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
 struct Block<'a, D: Dot<G>, const G: usize> {
     isa: D,
     layer: &'a Layer,
+    /// Cells of a line.
+    columns: usize,
     /// The first of the channels.
     channel: usize,
     weights: &'a [D::Cell],
 }
 
 impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
-    /// `rows` of the output, `R` at a time.
+    /// `rows` of the output, `R` at a time. `K` is the width of the window, or 0 for any.
     #[inline(always)]
-    fn sweep<const R: usize, const X: usize>(
+    fn sweep<const R: usize, const X: usize, const K: usize>(
         &self,
         input: &[Activation],
         rows: Range<usize>,
@@ -78,20 +83,19 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         ring: &mut [D::Cell],
     ) {
         let Geometry { output: [_, width, channels], stride, dilation, .. } = self.layer.geometry;
-        let (groups, columns) = (self.layer.packing.groups, self.layer.columns());
+        let groups = self.layer.packing.groups;
         // How many groups further down the next step begins, if its groups are those of this step.
         let (step, period) = (R * stride[0], G * dilation[0]);
         let shift = if step.is_multiple_of(period) { (step / period).min(groups) } else { groups };
-        let mut first = 0;
-        let steps = rows.clone().step_by(R).zip(output.chunks_mut(R * width * channels));
-        for (index, (y, output)) in steps.enumerate() {
-            let fresh = if index == 0 { 0 } else { groups - shift };
-            first = if index == 0 { 0 } else { (first + shift) % groups };
+        let (mut first, mut fresh) = (0, 0);
+        for (y, output) in rows.step_by(R).zip(output.chunks_mut(R * width * channels)) {
             for group in fresh..groups {
-                let line = (first + group) % groups * columns;
-                self.fill(input, y, group, &mut ring[line..line + columns]);
+                let line = (first + group) % groups * self.columns;
+                self.fill(input, y, group, &mut ring[line..line + self.columns]);
             }
-            self.slide::<R, X>(ring, first, output);
+            self.slide::<R, X, K>(ring, first, output);
+            first = (first + shift) % groups;
+            fresh = groups - shift;
         }
     }
 
@@ -113,91 +117,127 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         });
         if self.layer.depth_multiplier != 1 || self.channel + LANES > channels {
             for (x, cell) in line.iter_mut().enumerate() {
-                let taps = rows.map(|row| row.map_or(zeros, |row| self.gather(&row[x * channels..])));
+                let taps = rows.map(|row| {
+                    row.map_or(zeros, |row| self.layer.gather(&row[x * channels..][..channels], self.channel / LANES))
+                });
                 self.isa.interleave(taps.each_ref(), cell);
             }
             return;
         }
-        let sources = rows.map(|row| row.map_or((zeros.as_ptr(), 0), |row| (row[self.channel..].as_ptr(), channels)));
-        for (x, cell) in line.iter_mut().enumerate() {
-            // SAFETY: `x < width` and `channel + LANES <= channels`, so the 16 values lie in the row; padding has a step
-            // of 0 and stays at its 16.
-            let taps = sources.map(|(start, step)| unsafe { &*start.add(x * step).cast::<[Activation; LANES]>() });
+        let mut sources =
+            rows.map(|row| row.map_or((zeros.as_ptr(), 0), |row| (row[self.channel..].as_ptr(), channels)));
+        for cell in line {
+            // SAFETY: the cells are at most as many as the row has pixels, and `channel + LANES <= channels`, so that the 16
+            // values lie in the row; padding has a step of 0 and stays at its 16.
+            let taps = sources.map(|(source, _)| unsafe { &*source.cast::<[Activation; LANES]>() });
             self.isa.interleave(taps, cell);
+            sources = sources.map(|(source, step)| (source.wrapping_add(step), step));
         }
-    }
-
-    /// What the channels of this block read of a pixel: in the last block, or with several output channels an input channel.
-    fn gather(&self, pixel: &[Activation]) -> [Activation; LANES] {
-        let channels = self.layer.geometry.output[2];
-        let source = |channel: usize| pixel[channel.min(channels - 1) / self.layer.depth_multiplier];
-        std::array::from_fn(|lane| source(self.channel + lane))
     }
 
     /// All windows of `R` output rows; `output` holds those of them that exist.
     #[inline(always)]
-    fn slide<const R: usize, const X: usize>(&self, ring: &[D::Cell], first: usize, output: &mut [Activation]) {
+    fn slide<const R: usize, const X: usize, const K: usize>(
+        &self,
+        ring: &[D::Cell],
+        first: usize,
+        output: &mut [Activation],
+    ) {
         let width = self.layer.geometry.output[1];
+        let tail = Tail::new(self);
         if width < X {
             for x in 0..width {
-                self.tile::<R, 1>(ring, first, x, output);
+                tail.store(self.tile::<R, 1, K>(ring, first, x), x, output);
             }
             return;
         }
         for x in (0..width).step_by(X) {
             // The last tile overlaps the one before.
-            self.tile::<R, X>(ring, first, x.min(width - X), output);
+            let x = x.min(width - X);
+            tail.store(self.tile::<R, X, K>(ring, first, x), x, output);
         }
     }
 
-    /// `R` rows by `X` columns of the output.
+    /// The sums of `R` rows by `X` columns of the output, from column `x` on.
     #[inline(always)]
-    fn tile<const R: usize, const X: usize>(
+    fn tile<const R: usize, const X: usize, const K: usize>(
         &self,
         ring: &[D::Cell],
         first: usize,
         x: usize,
-        output: &mut [Activation],
-    ) {
-        let Geometry { output: [_, width, channels], kernel, stride, dilation, .. } = self.layer.geometry;
-        let (groups, columns) = (self.layer.packing.groups, self.layer.columns());
-        let simd = self.isa.simd();
-        let bias: &[i32; LANES] = self.layer.bias[self.channel..][..LANES].try_into().expect("a whole block");
-        let mut sums = [[simd.load_i32(bias); R]; X];
-        let mut weights = self.weights.chunks_exact(R);
+    ) -> [[Sums<D, G>; R]; X] {
+        let Geometry { stride, dilation, kernel, .. } = self.layer.geometry;
+        let width = if K == 0 { kernel[1] } else { K };
+        let groups = self.layer.packing.groups;
+        let bias = self.layer.bias[self.channel..].first_chunk().expect("a whole block");
+        let mut sums = [[self.isa.simd().load_i32(bias); R]; X];
+        debug_assert!(self.weights.len() == groups * width * R && ring.len() == groups * self.columns);
         for group in 0..groups {
-            let line = (first + group) % groups * columns;
-            let line = &ring[line..line + columns];
-            for (kx, weights) in (0..kernel[1]).zip(&mut weights) {
+            let slot = if first + group < groups { first + group } else { first + group - groups };
+            for kx in 0..width {
                 for (i, sums) in sums.iter_mut().enumerate() {
+                    let column = (x + i) * stride[1] + kx * dilation[1];
                     // SAFETY: a line has the columns that the windows of an output row reach, and `x + i` is one of them.
-                    let cell = unsafe { line.get_unchecked((x + i) * stride[1] + kx * dilation[1]) };
-                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                    let cell = unsafe { ring.get_unchecked(slot * self.columns + column) };
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        // SAFETY: a block has a cell of weights for each group, window column and row.
+                        let weights = unsafe { self.weights.get_unchecked((group * width + kx) * R + r) };
                         *sum = self.isa.dot(*sum, cell, weights);
                     }
                 }
             }
         }
-        let multipliers = self.layer.multipliers[self.channel..][..LANES].try_into().expect("a whole block");
-        let multipliers = simd.load(multipliers);
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (sum, output) in sums.into_iter().zip(output.chunks_exact_mut(width * channels)) {
-                let pixel = &mut output[(x + i) * channels..][..channels];
-                self.store(simd.mul(simd.to_f32(sum), multipliers), &mut pixel[self.channel..]);
-            }
+        sums
+    }
+}
+
+/// From sums to the output.
+struct Tail<S: Simd> {
+    simd: S,
+    multipliers: S::F32,
+    output: Output,
+    /// Elements of an output row and of a pixel.
+    row: usize,
+    pixel: usize,
+    /// The channels of the block.
+    first: usize,
+    present: usize,
+}
+
+impl<S: Simd> Tail<S> {
+    #[inline(always)]
+    fn new<D: Dot<G, Simd = S>, const G: usize>(block: &Block<D, G>) -> Tail<S> {
+        let Geometry { output: [_, width, channels], .. } = block.layer.geometry;
+        let simd = block.isa.simd();
+        let multipliers = block.layer.multipliers[block.channel..].first_chunk().expect("a whole block");
+        Tail {
+            simd,
+            multipliers: simd.load(multipliers),
+            output: block.layer.output,
+            row: width * channels,
+            pixel: channels,
+            first: block.channel,
+            present: LANES.min(channels - block.channel),
         }
     }
 
-    /// Requantizes into the rest of a pixel, from this block on.
+    /// Requantizes a tile whose first column is `x`; `output` holds those of its rows that exist.
     #[inline(always)]
-    fn store(&self, scaled: <D::Simd as Simd>::F32, rest: &mut [Activation]) {
-        let simd = self.isa.simd();
-        if let Some(whole) = rest.first_chunk_mut() {
-            simd.quantize(scaled, &self.layer.output, whole);
-        } else {
-            let mut whole = [0; LANES];
-            simd.quantize(scaled, &self.layer.output, &mut whole);
-            rest.copy_from_slice(&whole[..rest.len()]);
+    fn store<const R: usize, const X: usize>(&self, tile: [[S::I32; R]; X], x: usize, output: &mut [Activation]) {
+        for (i, sums) in tile.into_iter().enumerate() {
+            let mut start = (x + i) * self.pixel + self.first;
+            for sum in sums {
+                let Some(place) = output.get_mut(start..start + self.present) else { break };
+                let scaled = self.simd.mul(self.simd.to_f32(sum), self.multipliers);
+                if let Some(whole) = place.first_chunk_mut() {
+                    self.simd.quantize(scaled, &self.output, whole);
+                } else {
+                    let mut whole = [0; LANES];
+                    self.simd.quantize(scaled, &self.output, &mut whole);
+                    place.copy_from_slice(&whole[..self.present]);
+                }
+                start += self.row;
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ impl Case {
         let [zero_point, min, max] = self.output;
         let requantize = Requantize { multipliers: &self.multipliers, zero_point, min, max };
         let input = misaligned(&self.input);
-        for (choice, threads) in each_choice(&KERNELS).zip([1, 2, 3].into_iter().cycle()) {
+        for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
             let layer =
                 QDepthwiseConv2d::new(choice, &self.geometry, &weights, self.input_zero_point, &requantize, threads);
             let mut output = misaligned(&vec![0; expected.len()]);
@@ -87,7 +87,7 @@ fn geometry(input: [usize; 3], channels: usize, kernel: [usize; 2], stride: [usi
 #[test]
 fn required_rows_run_here() {
     for isa in crate::table::required() {
-        assert!(KERNELS.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
+        assert!(TABLE.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
     }
 }
 
