@@ -26,11 +26,16 @@ pub(crate) fn gather<T: Copy>(
     assert_eq!(rows.len(), pixels.len() * stride);
     let depth = window_len(geometry);
     let width = geometry.output[1];
-    for (i, pixel) in pixels.enumerate() {
+    let (mut y, mut x) = (pixels.start / width.max(1), pixels.start % width.max(1));
+    for i in 0..pixels.len() {
         // What a short copy writes past its run lies in rows that come later.
         let row = &mut rows[i * stride..];
-        gather_window(geometry, group, input, padding, [pixel / width, pixel % width], row);
-        row[depth..stride].fill(padding);
+        gather_window(geometry, group, input, padding, [y, x], row);
+        row[depth..stride].iter_mut().for_each(|item| *item = padding);
+        x += 1;
+        if x == width {
+            (y, x) = (y + 1, 0);
+        }
     }
 }
 

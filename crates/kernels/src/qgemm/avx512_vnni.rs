@@ -1,7 +1,6 @@
 //! AVX-512 VNNI: `vpdpbusd` adds four products of an unsigned and a signed byte to each of sixteen sums.
 
 use std::arch::x86_64::*;
-use std::array::from_fn;
 
 use super::{Block, Element, Kernel, for_each_tile};
 use crate::simd::{Avx512, LANES, Simd};
@@ -45,12 +44,20 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
     // SAFETY: for each of the columns there are a bias, a multiplier, a shift if there are shifts, and for each four of the
     // depth four weights. Each input row has `depth` bytes, a multiple of four.
     let (sums, multipliers) = unsafe {
-        let mut sums: [[__m512i; V]; R] = [from_fn(|v| simd.load_i32(&*block.bias.add(v * LANES).cast())); R];
-        let input: [*const u8; R] = from_fn(|r| block.input_row(row + r));
+        let (mut bias, mut multipliers) = ([_mm512_setzero_si512(); V], [_mm512_setzero_ps(); V]);
+        for v in 0..V {
+            bias[v] = simd.load_i32(&*block.bias.add(v * LANES).cast());
+            multipliers[v] = simd.load(&*block.multipliers.add(v * LANES).cast());
+        }
+        let mut sums = [bias; R];
+        let input = block.input_rows::<u8, R>(row);
         let mut weights = block.weights.cast::<__m512i>();
         for k in (0..block.depth).step_by(4) {
-            let columns: [__m512i; V] = from_fn(|v| _mm512_load_si512(weights.add(v)));
-            weights = weights.add(V);
+            let mut columns = [_mm512_setzero_si512(); V];
+            for column in &mut columns {
+                *column = _mm512_load_si512(weights);
+                weights = weights.add(1);
+            }
             for r in 0..R {
                 let four = _mm512_set1_epi32(input[r].add(k).cast::<i32>().read_unaligned());
                 for v in 0..V {
@@ -67,15 +74,16 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
                 }
             }
         }
-        let multipliers: [__m512; V] = from_fn(|v| simd.load(&*block.multipliers.add(v * LANES).cast()));
         (sums, multipliers)
     };
+    // Where the output is written, the compiler must not expect the epilogue to change.
+    let epilogue = *block.epilogue;
     for (r, sums) in sums.into_iter().enumerate() {
         for v in 0..V {
             // SAFETY: output and, where another tensor is added, residual have all columns in each row of the block.
             unsafe {
                 let other = || block.residual_row(row + r).add(v * LANES).cast::<[u8; LANES]>().read();
-                let result = block.epilogue.finish_lanes(simd, sums[v], multipliers[v], other);
+                let result = epilogue.finish_lanes(simd, sums[v], multipliers[v], other);
                 block.output_row(row + r).add(v * LANES).cast::<[u8; LANES]>().write(result);
             }
         }

@@ -84,13 +84,17 @@ impl Epilogue {
         let mut result = [0; LANES];
         simd.quantize(simd.mul(simd.to_f32(sums), multipliers), &self.output, &mut result);
         if let Some(Addition { multipliers, zero_points, output }) = &self.addition {
-            let scale = |q: &[Activation; LANES], i: usize| {
-                let centred = simd.add_i32(simd.widen(q), simd.splat_i32(-zero_points[i]));
-                simd.mul(simd.to_f32(centred), simd.splat(multipliers[i]))
-            };
-            let sum = simd.add(scale(&result, 0), scale(&other(), 1));
+            let own = rescale(simd, &result, zero_points[0], multipliers[0]);
+            let sum = simd.add(own, rescale(simd, &other(), zero_points[1], multipliers[1]));
             simd.quantize(simd.nan_to_zero(sum), output, &mut result);
         }
         result
     }
+}
+
+/// `(q − zero_point) · multiplier`
+#[inline(always)]
+fn rescale<S: Simd>(simd: S, q: &[Activation; LANES], zero_point: i32, multiplier: f32) -> S::F32 {
+    let centred = simd.add_i32(simd.widen(q), simd.splat_i32(-zero_point));
+    simd.mul(simd.to_f32(centred), simd.splat(multiplier))
 }

@@ -141,6 +141,17 @@ impl Block<'_> {
         self.input.wrapping_add(row * self.input_stride)
     }
 
+    /// The next `R` rows of the input. (A closure in a function with target features is not inlined into functions of
+    /// the standard library, such as `from_fn`, which have none.)
+    #[inline(always)]
+    fn input_rows<T, const R: usize>(&self, row: usize) -> [*const T; R] {
+        let mut rows = [std::ptr::null(); R];
+        for (r, start) in rows.iter_mut().enumerate() {
+            *start = self.input_row(row + r).cast();
+        }
+        rows
+    }
+
     #[inline(always)]
     fn output_row(&self, row: usize) -> *mut Activation {
         self.output.wrapping_add(row * self.output_stride)

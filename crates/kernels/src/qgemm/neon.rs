@@ -5,7 +5,6 @@
 //! is added by itself.
 
 use std::arch::aarch64::*;
-use std::array::from_fn;
 
 use super::{Block, Element, Kernel, for_each_tile};
 use crate::simd::{LANES, Neon};
@@ -62,6 +61,8 @@ unsafe fn tile<const R: usize, const PAIRED: bool>(block: &Block, row: usize) {
         }
         (sums, [vld1q_f32(block.multipliers); ROWS])
     };
+    // Where the output is written, the compiler must not expect the epilogue to change.
+    let epilogue = *block.epilogue;
     let other = || {
         let mut other = [0; LANES];
         for (r, four) in other.as_chunks_mut().0.iter_mut().take(R).enumerate() {
@@ -70,7 +71,7 @@ unsafe fn tile<const R: usize, const PAIRED: bool>(block: &Block, row: usize) {
         }
         other
     };
-    let result = block.epilogue.finish_lanes(simd, sums, multipliers, other);
+    let result = epilogue.finish_lanes(simd, sums, multipliers, other);
     for (r, &four) in result.as_chunks::<COLUMNS>().0.iter().take(R).enumerate() {
         // SAFETY: the output has four columns in each row of the block.
         unsafe { block.output_row(row + r).cast::<[i8; COLUMNS]>().write(four) };
@@ -85,15 +86,18 @@ unsafe fn tile<const R: usize, const PAIRED: bool>(block: &Block, row: usize) {
 #[target_feature(enable = "neon")]
 unsafe fn sums<const R: usize, const PAIRED: bool>(block: &Block, row: usize) -> [[int32x4_t; COLUMNS]; R] {
     let mut sums = [[vdupq_n_s32(0); COLUMNS]; R];
-    let input: [*const i8; R] = from_fn(|r| block.input_row(row + r).cast());
+    let input = block.input_rows::<i8, R>(row);
     let mut weights = block.weights.cast::<i8>();
     let whole = block.depth / 16 * 16;
     // SAFETY: `depth` is a multiple of 8. For each sixteen of it the panel has 16 weights of each column, and 8 for what is
     // left; each input row has `depth` bytes.
     unsafe {
         for k in (0..whole).step_by(16) {
-            let columns: [int8x16_t; COLUMNS] = from_fn(|n| vld1q_s8(weights.add(16 * n)));
-            weights = weights.add(16 * COLUMNS);
+            let mut columns = [vdupq_n_s8(0); COLUMNS];
+            for column in &mut columns {
+                *column = vld1q_s8(weights);
+                weights = weights.add(16);
+            }
             for r in 0..R {
                 let a = vld1q_s8(input[r].add(k));
                 for (sum, w) in sums[r].iter_mut().zip(columns) {

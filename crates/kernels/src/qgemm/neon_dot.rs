@@ -3,7 +3,6 @@
 
 use std::arch::aarch64::*;
 use std::arch::asm;
-use std::array::from_fn;
 
 use super::{Block, Element, Kernel, for_each_tile};
 use crate::simd::{LANES, Neon};
@@ -53,7 +52,9 @@ unsafe fn tile<const R: usize>(block: &Block, row: usize) {
         }
         [vld1q_f32(block.multipliers), vld1q_f32(block.multipliers.add(4))]
     };
-    let multipliers = from_fn(|i| multipliers[i % 2]);
+    let multipliers = [multipliers[0], multipliers[1], multipliers[0], multipliers[1]];
+    // Where the output is written, the compiler must not expect the epilogue to change.
+    let epilogue = *block.epilogue;
     // The sixteen lanes of the epilogue are two rows.
     for (pair, sums) in sums.chunks(2).enumerate() {
         let rows = 2 * pair..2 * pair + sums.len();
@@ -66,7 +67,7 @@ unsafe fn tile<const R: usize>(block: &Block, row: usize) {
             other
         };
         let (first, last) = (sums[0], sums[sums.len() - 1]);
-        let result = block.epilogue.finish_lanes(simd, [first[0], first[1], last[0], last[1]], multipliers, other);
+        let result = epilogue.finish_lanes(simd, [first[0], first[1], last[0], last[1]], multipliers, other);
         for (r, &eight) in rows.clone().zip(result.as_chunks::<COLUMNS>().0) {
             // SAFETY: the output has eight columns in each row of the block.
             unsafe { block.output_row(row + r).cast::<[i8; COLUMNS]>().write(eight) };
@@ -81,7 +82,7 @@ unsafe fn tile<const R: usize>(block: &Block, row: usize) {
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn sums<const R: usize>(block: &Block, row: usize) -> [[int32x4_t; 2]; R] {
-    let input: [*const i8; R] = from_fn(|r| block.input_row(row + r).cast());
+    let input = block.input_rows::<i8, R>(row);
     let mut weights = block.weights.cast::<i8>();
     let whole = block.depth / 16 * 16;
     // SAFETY: `depth` is a multiple of 4, and for each four of it the panel has four weights of each of eight columns; each
@@ -89,7 +90,10 @@ unsafe fn sums<const R: usize>(block: &Block, row: usize) -> [[int32x4_t; 2]; R]
     unsafe {
         let mut sums = [[vld1q_s32(block.bias), vld1q_s32(block.bias.add(4))]; R];
         for k in (0..whole).step_by(16) {
-            let a: [int8x16_t; R] = from_fn(|r| vld1q_s8(input[r].add(k)));
+            let mut a = [vdupq_n_s8(0); R];
+            for (a, input) in a.iter_mut().zip(input) {
+                *a = vld1q_s8(input.add(k));
+            }
             four_deep::<0, R>(&mut sums, weights, &a);
             four_deep::<1, R>(&mut sums, weights.add(32), &a);
             four_deep::<2, R>(&mut sums, weights.add(64), &a);
@@ -97,7 +101,10 @@ unsafe fn sums<const R: usize>(block: &Block, row: usize) -> [[int32x4_t; 2]; R]
             weights = weights.add(128);
         }
         for k in (whole..block.depth).step_by(4) {
-            let a = from_fn(|r| vreinterpretq_s8_s32(vdupq_n_s32(input[r].add(k).cast::<i32>().read_unaligned())));
+            let mut a = [vdupq_n_s8(0); R];
+            for (a, input) in a.iter_mut().zip(input) {
+                *a = vreinterpretq_s8_s32(vdupq_n_s32(input.add(k).cast::<i32>().read_unaligned()));
+            }
             four_deep::<0, R>(&mut sums, weights, &a);
             weights = weights.add(32);
         }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::{Kernel, Shape};
 
-/// Most bytes of a band, as the kernel reads it. A band and one panel of weights then share the cache next to the core.
+/// Most bytes of a band, as the kernel reads it and with its output. A band and one panel of weights then share the cache
+/// next to the core.
 const BAND_BYTES: usize = 32 << 10;
 
 /// The cut of a matrix product into tasks of nearly equal size.
@@ -27,7 +28,7 @@ impl Split {
     pub(super) fn new(kernel: &Kernel, rows: usize, shape: Shape, threads: usize) -> Split {
         let tiles = rows.div_ceil(kernel.rows).max(1);
         let panels = shape.columns.div_ceil(kernel.columns).max(1);
-        let row_bytes = shape.depth.next_multiple_of(kernel.depth_multiple) * kernel.input.size();
+        let row_bytes = shape.depth.next_multiple_of(kernel.depth_multiple) * kernel.input.size() + shape.columns;
         let most = (BAND_BYTES / (row_bytes * kernel.rows)).max(1);
         // With few rows, the threads share the columns: what counts is the work of the one that has most.
         let by_rows = tiles.div_ceil(threads) * panels * shape.groups;

@@ -153,7 +153,8 @@ impl Simd for Avx2 {
         // SAFETY: AVX2 as above; the store is inside the array.
         unsafe {
             let upper = _mm256_set1_ps(upper);
-            let [low, high] = scaled.map(|scaled| _mm256_cvtps_epi32(_mm256_min_ps(scaled, upper)));
+            let low = _mm256_cvtps_epi32(_mm256_min_ps(scaled[0], upper));
+            let high = _mm256_cvtps_epi32(_mm256_min_ps(scaled[1], upper));
             // Registers interleave by halves: lanes 0–3, 8–11 | 4–7, 12–15.
             let packed = _mm256_packs_epi32(low, high);
             let shifted = _mm256_adds_epi16(packed, _mm256_set1_epi16(output.zero_point.into()));

@@ -151,7 +151,8 @@ impl Simd for Neon {
         // Every step saturates, so that the bounds can wait until the end.
         // SAFETY: NEON as above; the store is the array.
         unsafe {
-            let [a, b, c, d] = scaled.map(|scaled| vcvtnq_s32_f32(scaled));
+            let [a, b, c, d] = scaled;
+            let [a, b, c, d] = [vcvtnq_s32_f32(a), vcvtnq_s32_f32(b), vcvtnq_s32_f32(c), vcvtnq_s32_f32(d)];
             let zero_point = vdupq_n_s16(output.zero_point.into());
             let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(a), b), zero_point);
             let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(c), d), zero_point);
