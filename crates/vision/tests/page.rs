@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use browser::{Browser, Tab};
 use jpeg_encoder::{ColorType, Encoder};
 use kinglet_vision::classifier::Prediction;
-use kinglet_vision::page::{About, Health, Hub, Server};
+use kinglet_vision::page::{About, Hub, Server};
+use kinglet_vision::sources::Health;
 use kinglet_vision::stats::LiveStats;
 use serde_json::json;
 
@@ -53,7 +54,7 @@ impl Loop {
         let hub = Hub::new(About {
             model: "mobilenet_v2".into(),
             dtype: "int8".into(),
-            source: "camera /dev/video0, 224x224 at 36 fps, MJPEG".into(),
+            source: "/dev/video0 (MJPEG, 224x224, 36 fps)".into(),
             threads: 4,
             width: Some(SIDE.into()),
             height: Some(SIDE.into()),
@@ -71,8 +72,8 @@ impl Loop {
     /// The source falls silent, as a camera does that was unplugged.
     fn unplug(&self) {
         self.paused.store(true, Ordering::Relaxed);
-        let why = "camera /dev/video0 gives no frames; trying to open it again".to_owned();
-        self.hub.set_health(Health::Stale { since: Instant::now(), why });
+        let why = "/dev/video0: the camera is gone; plug it in again".to_owned();
+        self.hub.set_health(Health::Lost { since: Instant::now(), why });
     }
 
     fn plug_in(&self) {
@@ -244,7 +245,7 @@ fn the_page_shows_picture_answers_plot_and_numbers() {
     assert_eq!(text(&mut browser, "model"), json!("mobilenet_v2"));
     assert_eq!(text(&mut browser, "type"), json!("int8"));
     assert_eq!(text(&mut browser, "latency-p50"), json!("11.0"));
-    assert_eq!(text(&mut browser, "source"), json!("camera /dev/video0, 224x224 at 36 fps, MJPEG"));
+    assert_eq!(text(&mut browser, "source"), json!("/dev/video0 (MJPEG, 224x224, 36 fps)"));
     let captured = text(&mut browser, "captured");
     browser.wait(&tab, &format!("document.getElementById('captured').textContent !== {captured}"));
     assert_eq!(browser.complaints, Vec::<String>::new(), "no error, nothing refused by the page's own policy");
@@ -265,7 +266,7 @@ fn a_stalled_source_is_shown_as_stale_until_it_comes_back() {
     browser.wait(&tab, &format!("{banner} === 'visible'"));
     browser.wait(&tab, "getComputedStyle(document.getElementById('picture')).filter.includes('brightness')");
     let said = browser.eval(&tab, "document.querySelector('.banner').innerText");
-    assert!(said.as_str().is_some_and(|said| said.contains("gives no frames") && said.contains("since")), "{said}");
+    assert!(said.as_str().is_some_and(|said| said.contains("the camera is gone") && said.contains("since")), "{said}");
     browser.wait(&tab, "document.title === 'Stale · Kinglet'");
     browser.wait(&tab, "document.getElementById('state').textContent === 'Stale'");
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::live::Audience;
-use crate::sources::{self, Description};
+use crate::sources::{Description, Health};
 use crate::stats::LiveReport;
 
 /// The boundary between the pictures of the stream.
@@ -28,7 +28,7 @@ pub struct About {
     /// The type it computes in: `int8`, `float32`.
     #[serde(rename = "type")]
     pub dtype: String,
-    /// The source, as a person would call it: `camera /dev/video0, 224x224 at 36 fps, MJPEG`.
+    /// The source, as a person would call it: `/dev/video0 (MJPEG, 224x224, 36 fps)`.
     pub source: String,
     /// Threads that the model runs on.
     pub threads: usize,
@@ -36,20 +36,6 @@ pub struct About {
     pub width: Option<u32>,
     /// Height of the source's pictures; `None` where they differ.
     pub height: Option<u32>,
-}
-
-/// Whether the loop's newest answer is about the present.
-#[derive(Clone, Debug)]
-pub enum Health {
-    /// Frames come and are answered.
-    Live,
-    /// No frame has come since `since`, because of `why`: one line for people.
-    Stale {
-        /// When the last frame was captured, or the loop began to wait for the first.
-        since: Instant,
-        /// What is wrong, and what is being done about it.
-        why: String,
-    },
 }
 
 /// The hand-over from the live loop to its viewers. Clones are the same hub.
@@ -104,9 +90,11 @@ impl Hub {
         self.board().health = health;
     }
 
-    /// Replaces what is said of model and source, after a camera was reopened in another format, say.
-    pub fn set_about(&self, about: About) {
-        self.board().about = about;
+    /// Says what the source is: a camera may have been opened again in another format.
+    pub fn set_source(&self, source: &Description) {
+        let mut board = self.board();
+        board.about.source = source.to_string();
+        (board.about.width, board.about.height) = source.size.unzip();
     }
 
     /// How many viewers want pictures now: while it is 0, the loop need not encode any.
@@ -166,32 +154,30 @@ impl Audience for Hub {
         self.publish_report(report);
     }
 
-    fn health(&mut self, health: &sources::Health) {
-        self.set_health(match health.clone() {
-            sources::Health::Live => Health::Live,
-            sources::Health::Stale { since } => {
-                Health::Stale { since, why: "no frame comes; waiting for the next".into() }
-            }
-            sources::Health::Lost { since, why } => Health::Stale { since, why },
-        });
+    fn health(&mut self, health: &Health) {
+        self.set_health(health.clone());
     }
 
     fn source(&mut self, description: &Description) {
-        let mut board = self.board();
-        board.about.source = description.to_string();
-        (board.about.width, board.about.height) = description.size.unzip();
+        self.set_source(description);
     }
 }
 
 impl Board {
     fn status(&self, now: Instant) -> Status {
-        if let Health::Stale { since, why } = &self.health {
-            return Status::stale(now.saturating_duration_since(*since), why.clone());
+        match &self.health {
+            Health::Live => self.liveliness(now),
+            Health::Stale { since } => Status::stale(*since, now, "no frame comes; waiting for the next".to_owned()),
+            Health::Lost { since, why } => Status::stale(*since, now, format!("{why}; trying again")),
         }
-        match self.reported_at.map(|at| now.saturating_duration_since(at)) {
+    }
+
+    /// Whether the loop that says it lives shows it.
+    fn liveliness(&self, now: Instant) -> Status {
+        match self.reported_at {
             None => Status::Starting,
-            Some(silent) if silent > SILENT => {
-                Status::stale(silent, "the live loop hangs: it has published no numbers since".to_owned())
+            Some(at) if now.saturating_duration_since(at) > SILENT => {
+                Status::stale(at, now, "the live loop hangs: it has published no numbers since".to_owned())
             }
             Some(_) => Status::Ok,
         }
@@ -208,8 +194,8 @@ pub(super) enum Status {
 }
 
 impl Status {
-    fn stale(silent: Duration, why: String) -> Self {
-        Self::Stale { stale_s: silent.as_millis() as f64 / 1000.0, why }
+    fn stale(since: Instant, now: Instant, why: String) -> Self {
+        Self::Stale { stale_s: now.saturating_duration_since(since).as_millis() as f64 / 1000.0, why }
     }
 }
 
@@ -341,7 +327,7 @@ mod tests {
         let past = Instant::now().checked_sub(2 * FRESH).unwrap();
         hub.shared.picture.send_modify(|picture| picture.as_mut().unwrap().at = past);
         assert_eq!(ready(&mut hub.join(8).unwrap()), None);
-        hub.set_health(Health::Stale { since: past, why: "unplugged".into() });
+        hub.set_health(Health::Stale { since: past });
         assert_eq!(ready(&mut hub.join(8).unwrap()).unwrap(), "now", "the last picture of a stale stream is shown");
     }
 
@@ -351,9 +337,9 @@ mod tests {
         assert_eq!(hub.status(start), Status::Starting);
         hub.publish_report(&LiveReport::default());
         assert_eq!(hub.status(start), Status::Ok);
-        hub.set_health(Health::Stale { since: start, why: "unplugged".into() });
+        hub.set_health(Health::Lost { since: start, why: "unplugged".into() });
         let later = start + Duration::from_millis(2_500);
-        assert_eq!(hub.status(later), Status::Stale { stale_s: 2.5, why: "unplugged".into() });
+        assert_eq!(hub.status(later), Status::Stale { stale_s: 2.5, why: "unplugged; trying again".into() });
         hub.set_health(Health::Live);
         assert_eq!(hub.status(later), Status::Ok);
     }

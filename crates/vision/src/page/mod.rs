@@ -28,5 +28,5 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use hub::{About, Health, Hub};
+pub use hub::{About, Hub};
 pub use server::{PageError, Server};

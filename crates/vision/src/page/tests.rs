@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::server::Limits;
-use super::{About, Health, Hub, PageError, Server};
+use super::{About, Hub, PageError, Server};
 use crate::classifier::Prediction;
+use crate::sources::Health;
 use crate::stats::LiveReport;
 
 const LIMITS: Limits = Limits { viewers: 4, connections: 16, patience: Duration::from_millis(500) };
@@ -239,9 +240,9 @@ fn events_tell_the_newest_numbers_several_times_a_second() {
         assert_eq!(event["top"], json!([{"index": 7, "label": "cock", "score": 0.25}]));
     }
     assert!(start.elapsed() > Duration::from_millis(700), "paced: {:?}", start.elapsed());
-    hub.set_health(Health::Stale { since: Instant::now(), why: "unplugged".into() });
+    hub.set_health(Health::Lost { since: Instant::now(), why: "unplugged".into() });
     let event = next();
-    assert_eq!((&event["status"], &event["why"]), (&json!("stale"), &json!("unplugged")));
+    assert_eq!((&event["status"], &event["why"]), (&json!("stale"), &json!("unplugged; trying again")));
 }
 
 #[test]
@@ -254,9 +255,9 @@ fn health_is_told_by_status_code() {
     assert_eq!(health(), (503, json!({"status": "starting"})));
     hub.publish_report(&LiveReport::default());
     assert_eq!(health(), (200, json!({"status": "ok"})));
-    hub.set_health(Health::Stale { since: Instant::now(), why: "unplugged".into() });
+    hub.set_health(Health::Lost { since: Instant::now(), why: "unplugged".into() });
     let (status, body) = health();
-    assert_eq!((status, &body["status"], &body["why"]), (503, &json!("stale"), &json!("unplugged")));
+    assert_eq!((status, &body["status"], &body["why"]), (503, &json!("stale"), &json!("unplugged; trying again")));
     assert!(body["stale_s"].as_f64().unwrap() < 5.0);
 }
 
