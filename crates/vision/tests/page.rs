@@ -72,7 +72,7 @@ impl Loop {
     /// The source falls silent, as a camera does that was unplugged.
     fn unplug(&self) {
         self.paused.store(true, Ordering::Relaxed);
-        let why = "/dev/video0: the camera is gone; plug it in again".to_owned();
+        let why = "/dev/video0: the camera was unplugged".to_owned();
         self.hub.set_health(Health::Lost { since: Instant::now(), why });
     }
 
@@ -141,7 +141,8 @@ fn scenes() -> &'static [Vec<u8>] {
 /// Hills under a sun that wanders, as a JPEG.
 fn scene(number: u16) -> Vec<u8> {
     let time = f32::from(number) / 36.0;
-    let (sun_x, sun_y) = (0.5 + 0.2 * (6.283 * time).cos(), 0.3 + 0.06 * (6.283 * time).sin());
+    let turn = std::f32::consts::TAU * time;
+    let (sun_x, sun_y) = (0.5 + 0.2 * turn.cos(), 0.3 + 0.06 * turn.sin());
     let hills: [([f32; 3], f32, f32, f32); 3] = [
         ([118.0, 150.0, 132.0], 0.56, 5.0, 0.10),
         ([84.0, 122.0, 84.0], 0.68, 8.0, 0.22),
@@ -266,7 +267,7 @@ fn a_stalled_source_is_shown_as_stale_until_it_comes_back() {
     browser.wait(&tab, &format!("{banner} === 'visible'"));
     browser.wait(&tab, "getComputedStyle(document.getElementById('picture')).filter.includes('brightness')");
     let said = browser.eval(&tab, "document.querySelector('.banner').innerText");
-    assert!(said.as_str().is_some_and(|said| said.contains("the camera is gone") && said.contains("since")), "{said}");
+    assert!(said.as_str().is_some_and(|said| said.contains("unplugged") && said.contains("since")), "{said}");
     browser.wait(&tab, "document.title === 'Stale · Kinglet'");
     browser.wait(&tab, "document.getElementById('state').textContent === 'Stale'");
 
