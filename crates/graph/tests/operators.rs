@@ -11,6 +11,8 @@ use serde_json::Value;
 
 #[test]
 fn operators_give_what_the_reference_kernels_give() {
+    let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![0u8; 9])));
+    assert_eq!(counted.count_total, 1, "allocations are counted");
     let mut failures = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for case in &cases::all() {
