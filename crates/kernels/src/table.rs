@@ -35,11 +35,18 @@ pub enum Choice {
 impl<K> Table<K> {
     /// The row that runs here under `choice`.
     pub fn pick(&self, choice: Choice) -> &'static Row<K> {
+        self.pick_where(choice, |_| true)
+    }
+
+    /// The row that runs here under `choice`, of those whose kernel can do it; the scalar one can do all.
+    pub fn pick_where(&self, choice: Choice, can: impl Fn(&K) -> bool) -> &'static Row<K> {
         let allowed = |isa: Isa| match choice {
             Choice::Best => true,
             Choice::UpTo(limit) => isa <= limit,
         };
-        self.available().find(|row| allowed(row.isa)).expect("the last row of every table is scalar")
+        self.available()
+            .find(|row| allowed(row.isa) && can(&row.kernel))
+            .expect("the last row of every table is scalar")
     }
 
     /// The rows that this CPU can run, best first.

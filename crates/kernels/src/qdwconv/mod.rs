@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use bytemuck::Pod;
+
 use crate::Activation;
 use crate::cpu::Isa;
 use crate::geometry::Geometry;
@@ -19,6 +21,8 @@ mod avx2;
 mod avx512_vnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dot;
 mod scalar;
 mod sweep;
 #[cfg(test)]
@@ -29,8 +33,19 @@ mod tests;
 pub struct Kernel {
     /// Window rows that one instruction takes together.
     group: usize,
+    /// What it multiplies by.
+    weight: Weight,
     /// Computes rows of the output into `output`, which holds just those.
     run: Run,
+}
+
+/// How a kernel wants a weight, its zero point subtracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// `i8`: not every zero point leaves the differences in its range.
+    Byte,
+    /// `i16`: always exact.
+    Word,
 }
 
 /// # Safety
@@ -46,13 +61,31 @@ pub static TABLE: Table<Kernel> = Table {
         Row {
             name: "qdwconv_u8s16s32_c16_avx512_vnni",
             isa: Isa::Avx512Vnni,
-            kernel: Kernel { group: 2, run: avx512_vnni::run },
+            kernel: Kernel { group: 2, weight: Weight::Word, run: avx512_vnni::run },
         },
         #[cfg(target_arch = "x86_64")]
-        Row { name: "qdwconv_u8s16s32_c16_avx2", isa: Isa::Avx2, kernel: Kernel { group: 2, run: avx2::run } },
+        Row {
+            name: "qdwconv_u8s16s32_c16_avx2",
+            isa: Isa::Avx2,
+            kernel: Kernel { group: 2, weight: Weight::Word, run: avx2::run },
+        },
         #[cfg(target_arch = "aarch64")]
-        Row { name: "qdwconv_s8s16s32_c16_neon", isa: Isa::Neon, kernel: Kernel { group: 1, run: neon::run } },
-        Row { name: "qdwconv_scalar", isa: Isa::Scalar, kernel: Kernel { group: 1, run: scalar::run } },
+        Row {
+            name: "qdwconv_s8s8s32_c16_neon_dot",
+            isa: Isa::NeonDot,
+            kernel: Kernel { group: 4, weight: Weight::Byte, run: neon_dot::run },
+        },
+        #[cfg(target_arch = "aarch64")]
+        Row {
+            name: "qdwconv_s8s16s32_c16_neon",
+            isa: Isa::Neon,
+            kernel: Kernel { group: 1, weight: Weight::Word, run: neon::run },
+        },
+        Row {
+            name: "qdwconv_scalar",
+            isa: Isa::Scalar,
+            kernel: Kernel { group: 1, weight: Weight::Word, run: scalar::run },
+        },
     ],
 };
 
@@ -75,8 +108,9 @@ struct Layer {
     /// Output channels that one input channel has.
     depth_multiplier: usize,
     packing: Packing,
-    /// Cells of `LANES` channels by `packing.group` window rows, 16-bit, as `[block][group][window column][output row]`.
+    /// Cells of `LANES` channels by `packing.group` window rows, as `[block][group][window column][output row]`.
     weights: AlignedBytes,
+    weight: Weight,
     /// Of whole blocks; the share of the input's zero point is taken off already.
     bias: Aligned<i32>,
     /// Of whole blocks.
@@ -115,35 +149,27 @@ impl Packing {
 }
 
 impl Layer {
-    fn new(geometry: &Geometry, weights: &Weights, zero_point: i32, requantize: &Requantize, group: usize) -> Layer {
-        let [kernel_h, kernel_w] = geometry.kernel;
+    fn new(geometry: &Geometry, weights: &Weights, zero_point: i32, requantize: &Requantize, kernel: &Kernel) -> Layer {
         let channels = geometry.output[2];
-        let packing = Packing::new(geometry, group);
+        let taps = geometry.kernel[0] * geometry.kernel[1];
+        let packing = Packing::new(geometry, kernel.group);
         let padded = channels.next_multiple_of(LANES);
         let mut bias = Aligned::<i32>::zeroed(padded);
         let mut multipliers = Aligned::<f32>::zeroed(padded);
-        let mut packed = Aligned::<i16>::zeroed(padded / LANES * packing.cells(geometry) * LANES * group);
         for channel in 0..channels {
-            let weight = |ky: usize, kx: usize| {
-                i32::from(weights.values[(ky * kernel_w + kx) * channels + channel]) - weights.zero_point(channel)
-            };
-            let sum = (0..kernel_h * kernel_w).map(|tap| weight(tap / kernel_w, tap % kernel_w)).sum::<i32>();
+            let sum = (0..taps).map(|tap| weight(weights, channels, tap, channel)).sum::<i32>();
             bias[channel] = weights.bias(channel).wrapping_sub(sum.wrapping_mul(zero_point));
             multipliers[channel] = requantize.multiplier(channel);
-            let block = channel / LANES * packing.cells(geometry);
-            for ky in 0..kernel_h {
-                for (kx, row) in (0..kernel_w).flat_map(|kx| (0..packing.rows).map(move |row| (kx, row))) {
-                    let (q, g) = ((ky + row) / group, (ky + row) % group);
-                    let cell = block + (q * kernel_w + kx) * packing.rows + row;
-                    packed[(cell * LANES + channel % LANES) * group + g] = weight(ky, kx) as i16;
-                }
-            }
         }
         Layer {
             geometry: *geometry,
-            depth_multiplier: channels / geometry.input[2].max(1),
+            depth_multiplier: channels / geometry.input[2],
             packing,
-            weights: AlignedBytes::from(bytemuck::cast_slice::<i16, u8>(&packed)),
+            weights: match kernel.weight {
+                Weight::Byte => pack(geometry, weights, packing, |weight| weight as i8),
+                Weight::Word => pack(geometry, weights, packing, |weight| weight as i16),
+            },
+            weight: kernel.weight,
             bias,
             multipliers,
             output: requantize.output(),
@@ -168,7 +194,8 @@ impl Layer {
 
     /// Bytes of the interleaved rows that a thread keeps.
     fn scratch_bytes(&self) -> usize {
-        let cell = LANES * self.packing.group * size_of::<i16>();
+        let element = if self.weight == Weight::Byte { 1 } else { 2 };
+        let cell = LANES * self.packing.group * element;
         (self.packing.groups * self.columns() * cell).next_multiple_of(ALIGNMENT)
     }
 
@@ -180,6 +207,28 @@ impl Layer {
         let rows = (BAND_BYTES / row_bytes.max(1)).min(output[0].div_ceil(threads));
         rows.next_multiple_of(self.packing.rows).max(self.packing.rows)
     }
+}
+
+/// A weight without its zero point.
+fn weight(weights: &Weights, channels: usize, tap: usize, channel: usize) -> i32 {
+    i32::from(weights.values[tap * channels + channel]) - weights.zero_point(channel)
+}
+
+/// Lays the weights out as [`Layer::weights`] says.
+fn pack<T: Pod>(geometry: &Geometry, weights: &Weights, packing: Packing, element: impl Fn(i32) -> T) -> AlignedBytes {
+    let (channels, [kernel_h, kernel_w]) = (geometry.output[2], geometry.kernel);
+    let Packing { group, rows, .. } = packing;
+    let cells = packing.cells(geometry);
+    let mut packed = Aligned::<T>::zeroed(channels.div_ceil(LANES) * cells * LANES * group);
+    for (channel, tap) in (0..channels).flat_map(|channel| (0..kernel_h * kernel_w).map(move |tap| (channel, tap))) {
+        let (ky, kx) = (tap / kernel_w, tap % kernel_w);
+        for row in 0..rows {
+            let cell = channel / LANES * cells + ((ky + row) / group * kernel_w + kx) * rows + row;
+            let place = (cell * LANES + channel % LANES) * group + (ky + row) % group;
+            packed[place] = element(weight(weights, channels, tap, channel));
+        }
+    }
+    AlignedBytes::from(bytemuck::cast_slice::<T, u8>(&packed))
 }
 
 impl QDepthwiseConv2d {
@@ -199,8 +248,11 @@ impl QDepthwiseConv2d {
         threads: usize,
     ) -> QDepthwiseConv2d {
         check(geometry, weights, requantize);
-        let row = TABLE.pick(choice);
-        let layer = Layer::new(geometry, weights, input_zero_point, requantize, row.kernel.group);
+        let (channels, taps) = (geometry.output[2], geometry.kernel[0] * geometry.kernel[1]);
+        let mut values = (0..taps * channels).map(|i| weight(weights, channels, i / channels, i % channels));
+        let bytes = values.all(|weight| i8::try_from(weight).is_ok());
+        let row = TABLE.pick_where(choice, |kernel| bytes || kernel.weight == Weight::Word);
+        let layer = Layer::new(geometry, weights, input_zero_point, requantize, &row.kernel);
         QDepthwiseConv2d { row, layer, threads: threads.max(1) }
     }
 

@@ -25,12 +25,13 @@ impl Case {
         let channels = geometry.output[2];
         let taps = geometry.kernel[0] * geometry.kernel[1];
         let points = if random.next().is_multiple_of(2) { 1 } else { channels };
+        let symmetric = random.next().is_multiple_of(2);
         let scale = 1.0 / (taps as f32 * 40.0);
         Case {
             geometry,
             input: random.activations(geometry.input_len()),
             values: (0..taps * channels).map(|_| random.next() as i8).collect(),
-            zero_points: (0..points).map(|_| random.within(-128, 127)).collect(),
+            zero_points: (0..points).map(|_| if symmetric { 0 } else { random.within(-128, 127) }).collect(),
             bias: (0..channels).map(|_| random.within(-5000, 5000)).collect(),
             multipliers: (0..channels).map(|_| scale * (0.5 + random.unit())).collect(),
             input_zero_point: random.activations(1)[0].into(),
@@ -92,6 +93,20 @@ fn required_rows_run_here() {
 }
 
 #[test]
+fn a_row_for_bytes_is_picked_only_for_bytes() {
+    let geometry = geometry([4, 4, 16], 16, [3, 3], [1, 1]);
+    let requantize = Requantize { multipliers: &[1.0], zero_point: 0, min: 0, max: 9 };
+    for row in TABLE.available() {
+        for (zero_points, bytes) in [([0], true), ([1], false)] {
+            let weights = Weights { values: &[i8::MIN; 9 * 16], zero_points: &zero_points, bias: None };
+            let layer = QDepthwiseConv2d::new(Choice::UpTo(row.isa), &geometry, &weights, 0, &requantize, 1);
+            let can = bytes || row.kernel.weight == Weight::Word;
+            assert_eq!(layer.kernel_name() == row.name, can, "{} with {zero_points:?}", row.name);
+        }
+    }
+}
+
+#[test]
 fn channels_around_the_width_of_vectors() {
     for channels in [1, 2, 7, 8, 15, 16, 17, 24, 31, 32, 33, 48, 63, 65, 96] {
         for stride in [1, 2] {
@@ -119,9 +134,9 @@ fn depth_multipliers() {
 #[test]
 fn extremes_are_exact() {
     let geometry = geometry([9, 9, 17], 17, [7, 7], [1, 1]);
-    for (value, weight, point) in
-        [(Activation::MAX, i8::MIN, 127), (Activation::MIN, i8::MIN, 127), (Activation::MAX, i8::MAX, -128)]
-    {
+    let weights = [(i8::MIN, 127), (i8::MAX, -128), (i8::MIN, 0), (i8::MAX, 0)];
+    let values = [Activation::MIN, Activation::MAX];
+    for ((weight, point), value) in weights.into_iter().flat_map(|weight| values.map(|value| (weight, value))) {
         for input_zero_point in [Activation::MIN, Activation::MAX] {
             let mut case = Case::random(geometry, 5);
             case.input.fill(value);
@@ -134,6 +149,13 @@ fn extremes_are_exact() {
                 case.check();
             }
         }
+    }
+}
+
+#[test]
+fn windows_of_every_height() {
+    for (height, width) in (1..9).flat_map(|height| [1, 3, 5].map(|width| (height, width))) {
+        Case::random(geometry([11, 9, 20], 20, [height, width], [1, 1]), height as u64).check();
     }
 }
 
