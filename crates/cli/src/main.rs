@@ -54,7 +54,9 @@ struct Reported;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command.unwrap_or_else(Command::usual).run(&cli.common) {
+    // Without a command, what clap makes of `kinglet live` runs, so that the defaults stand in one place.
+    let command = cli.command.unwrap_or_else(|| Cli::parse_from(["kinglet", "live"]).command.expect("it is given"));
+    match command.run(&cli.common) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
@@ -68,9 +70,13 @@ fn main() -> ExitCode {
 
 /// Says on standard error, in one line, what went wrong.
 fn report(error: &anyhow::Error) {
-    let message = format!("{error:#}").replace(['\n', '\r'], " ");
+    say(&format!("error: {error:#}"));
+}
+
+/// Says something on standard error, in one line.
+fn say(message: &str) {
     // Where nobody reads standard error, there is nobody to tell.
-    _ = writeln!(io::stderr(), "error: {message}");
+    _ = writeln!(io::stderr(), "{}", message.replace(['\n', '\r'], " "));
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kinglet_graph::{Graph, passes};
+use kinglet_graph::{DType, Graph, passes};
 use kinglet_runtime::{Session, SessionOptions};
 use kinglet_vision::classifier::{PreprocessOptions, Recipe};
 
@@ -128,6 +128,19 @@ impl Model {
     /// What it computes, after optimization.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The type that it computes in: the one that most of its nodes' results have.
+    pub fn dtype(&self) -> DType {
+        let results = self.graph.nodes.iter().flat_map(|node| &node.outputs).map(|id| self.graph.value(*id).ty.dtype);
+        let mut counts: Vec<(DType, usize)> = Vec::new();
+        for dtype in results {
+            match counts.iter_mut().find(|(counted, _)| *counted == dtype) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((dtype, 1)),
+            }
+        }
+        counts.into_iter().max_by_key(|(_, count)| *count).map_or(DType::F32, |(dtype, _)| dtype)
     }
 
     /// The names of its classes; empty where they are not known.

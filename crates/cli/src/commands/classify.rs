@@ -42,23 +42,9 @@ pub struct Classify {
 #[derive(Serialize)]
 struct Answer<'a> {
     file: &'a Path,
-    predictions: Vec<Named>,
+    predictions: Vec<Prediction>,
     preprocess_ms: f64,
     inference_ms: f64,
-}
-
-/// A class of an answer.
-#[derive(Serialize)]
-struct Named {
-    index: usize,
-    label: String,
-    score: f32,
-}
-
-impl From<Prediction> for Named {
-    fn from(Prediction { index, label, score }: Prediction) -> Named {
-        Named { index, label, score }
-    }
 }
 
 impl Classify {
@@ -92,7 +78,7 @@ impl Classify {
         let times = classifier.times();
         Ok(Answer {
             file,
-            predictions: top.into_iter().map(Named::from).collect(),
+            predictions: top,
             preprocess_ms: milliseconds(opened + times.preprocess),
             inference_ms: milliseconds(times.inference),
         })
@@ -102,8 +88,8 @@ impl Classify {
 fn print(answer: &Answer<'_>) -> Result<()> {
     let times = format!("preparing {:.1} ms, model {:.1} ms", answer.preprocess_ms, answer.inference_ms);
     output::line(format!("{}  {}", style(answer.file.display()).bold(), style(times).dim()))?;
-    for named in &answer.predictions {
-        output::line(format!("{:>6.1} %  {}", 100.0 * named.score, named.label))?;
+    for one in &answer.predictions {
+        output::line(format!("{:>6.1} %  {}", 100.0 * one.score, one.label))?;
     }
     Ok(())
 }

@@ -57,11 +57,11 @@ impl Kernels {
             instruction_sets: Isa::ALL.into_iter().map(set).collect(),
             families: vec![
                 family(&qgemm::TABLE),
-                family(&qdwconv::KERNELS),
-                family(&gemm::KERNELS),
-                family(&dwconv::KERNELS),
-                family(&pooling::KERNELS),
-                family(&eltwise::KERNELS),
+                family(&qdwconv::TABLE),
+                family(&gemm::TABLE),
+                family(&dwconv::TABLE),
+                family(&pooling::TABLE),
+                family(&eltwise::TABLE),
             ],
         };
         if common.json { output::json(&report) } else { print(&report) }

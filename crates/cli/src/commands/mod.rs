@@ -32,11 +32,6 @@ pub enum Command {
 }
 
 impl Command {
-    /// What `kinglet` without a command does.
-    pub fn usual() -> Command {
-        Command::Live(live::Live::default())
-    }
-
     /// Does it.
     pub fn run(self, common: &Common) -> Result<()> {
         match self {

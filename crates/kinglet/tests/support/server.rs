@@ -1,5 +1,7 @@
 //! A small HTTP server for tests: serves one file under any path, and fails in the ways that servers and networks do.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,271 @@
+//! Commands on real models: their JSON, and answers that are known.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use support::{data, error_line, fields, json, kinglet, small_model, stdout};
+
+/// The command in a folder without a cache; models are given as paths.
+fn command(arguments: &[&str]) -> std::process::Command {
+    let mut command = kinglet(Path::new("/nonexistent"));
+    command.args(arguments);
+    command
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn classify_names_what_is_in_images() {
+    let Some(data) = data() else { return };
+    let model = data.join("models/tf2_mobilenet_v2_1.0_224_ptq.tflite");
+    let images = [data.join("grace_hopper.bmp"), data.join("imagenet/0000_tench.jpg")];
+    let arguments = ["classify", text(&model), text(&images[0]), text(&images[1]), "--top", "3"];
+    let answers = json(&mut command(&arguments));
+    assert_eq!(answers.len(), 2);
+    for (answer, (file, best)) in answers.iter().zip(images.iter().zip(["military uniform", "tench, Tinca tinca"])) {
+        assert_eq!(fields(answer), ["file", "predictions", "preprocess_ms", "inference_ms"]);
+        assert_eq!(answer["file"], text(file));
+        let predictions = answer["predictions"].as_array().unwrap();
+        assert_eq!(predictions.len(), 3);
+        assert_eq!(fields(&predictions[0]), ["index", "label", "score"]);
+        assert_eq!(predictions[0]["label"], best);
+        let scores: Vec<f64> = predictions.iter().map(|one| one["score"].as_f64().unwrap()).collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b) && scores[0] <= 1.0 && scores[2] >= 0.0, "{scores:?}");
+        assert!(answer["preprocess_ms"].as_f64().unwrap() > 0.0 && answer["inference_ms"].as_f64().unwrap() > 0.0);
+    }
+    let shown = stdout(&mut command(&arguments));
+    assert!(shown.contains("military uniform") && !shown.contains('\x1b'), "{shown}");
+}
+
+#[test]
+fn labels_and_preparation_can_be_overruled() {
+    let Some(data) = data() else { return };
+    let (model, image) = (small_model(&data), data.join("cat.bmp"));
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels.txt");
+    fs::write(&labels, (0..1000).map(|index| format!("thing {index}\n")).collect::<String>()).unwrap();
+    let classify = |more: &[&str]| json(command(&["classify", text(&model), text(&image), "--top", "1"]).args(more));
+    let usual = &classify(&[])[0]["predictions"][0];
+    let named = &classify(&["--labels", text(&labels)])[0]["predictions"][0];
+    assert_eq!(named["label"], format!("thing {}", usual["index"]).as_str());
+    assert_eq!(named["index"], usual["index"]);
+    // The model's input is [−1, 1] as bytes, so that this is what it does by itself.
+    let same = &classify(&["--mean", "0.5", "--std", "0.5", "--resize", "146"])[0]["predictions"][0];
+    assert_eq!(same["index"], usual["index"]);
+    let other = &classify(&["--mean", "0.9,0.1,0.9", "--std", "0.1"])[0]["predictions"][0];
+    assert_ne!(other["score"], usual["score"]);
+    fs::write(&labels, "cat\ndog\n").unwrap();
+    let line = error_line(command(&["classify", text(&model), text(&image), "--labels"]).arg(&labels));
+    assert!(line.contains("2 labels for 1001 classes"), "{line}");
+}
+
+#[test]
+fn one_bad_image_does_not_stop_the_others() {
+    let Some(data) = data() else { return };
+    let (model, image) = (small_model(&data), data.join("cat.bmp"));
+    let output = command(&["classify", text(&model), "absent.jpg", text(&image), "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let answers: Vec<Value> =
+        output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(answers.len(), 1);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.starts_with("error: absent.jpg: no such file"), "{errors}");
+    assert!(errors.ends_with("error: 1 of 2 images could not be classified\n"), "{errors}");
+}
+
+#[test]
+fn eval_measures_accuracy() {
+    let Some(data) = data() else { return };
+    let (model, images) = (small_model(&data), data.join("imagenet"));
+    let accuracy = &json(&mut command(&["eval", text(&model), "--data", text(&images)]))[0];
+    assert_eq!(fields(accuracy), ["images", "top1", "top5", "median_ms"]);
+    assert_eq!(accuracy["images"], 500);
+    // The data's README: 45.2 and 71.4 percent.
+    let percent = |field: &str| accuracy[field].as_f64().unwrap();
+    assert!((percent("top1") - 45.2).abs() <= 0.4 && (percent("top5") - 71.4).abs() <= 0.4, "{accuracy}");
+    assert!(percent("median_ms") > 0.0);
+    let part = &json(&mut command(&["eval", text(&model), "--data", text(&images), "--limit", "7"]))[0];
+    assert_eq!(part["images"], 7);
+    assert!(stdout(&mut command(&["eval", text(&model), "--data", text(&images), "--limit", "7"])).contains("top-1"));
+}
+
+#[test]
+fn eval_takes_one_folder_a_class() {
+    let Some(data) = data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (class, file) in [
+        ("tench, Tinca tinca", "0000_tench.jpg"),
+        (
+            "great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias",
+            "0002_great_white_shark.jpg",
+        ),
+    ] {
+        fs::create_dir(folder.path().join(class)).unwrap();
+        fs::copy(data.join("imagenet").join(file), folder.path().join(class).join(file)).unwrap();
+    }
+    let model = data.join("models/tf2_mobilenet_v2_1.0_224_ptq.tflite");
+    let accuracy = &json(&mut command(&["eval", text(&model), "--data", text(folder.path())]))[0];
+    assert_eq!((&accuracy["images"], &accuracy["top1"]), (&2.into(), &100.0.into()));
+}
+
+/// The elements of a .npy file that this project wrote or numpy did: what follows the header.
+fn elements(file: &Path) -> Vec<u8> {
+    let bytes = fs::read(file).unwrap();
+    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[10 + header..].to_vec()
+}
+
+#[test]
+fn run_gives_what_litert_gave() {
+    let Some(data) = data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.npy");
+    let mut models = 0;
+    for golden in fs::read_dir(data.join("golden")).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = golden.file_name().unwrap().to_string_lossy().into_owned();
+        let model = data.join("models").join(&name);
+        if model.extension().is_none_or(|ending| ending != "tflite") {
+            continue;
+        }
+        models += 1;
+        let input = golden.join("00.in.npy");
+        let ran = &json(&mut command(&["run", text(&model), "--input", text(&input), "--output", text(&output)]))[0];
+        assert_eq!(fields(ran), ["outputs"]);
+        assert_eq!(fields(&ran["outputs"][0]), ["name", "shape", "dtype"]);
+        assert_eq!(ran["outputs"][0]["dtype"], "uint8");
+        let expected = elements(&golden.join("00.out.npy"));
+        let found = elements(&output);
+        assert_eq!(found.len(), expected.len());
+        let steps: Vec<u8> = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).collect();
+        assert!(steps.iter().all(|steps| *steps <= 4), "{name}: {}", steps.iter().max().unwrap());
+        let near = steps.iter().filter(|steps| **steps <= 1).count();
+        assert!(near as f64 >= 0.995 * steps.len() as f64, "{name}: {near} of {}", steps.len());
+    }
+    assert_eq!(models, 3, "the golden values of three TFLite models");
+}
+
+#[test]
+fn run_agrees_with_the_reference_on_every_kernel_and_thread_count() {
+    let Some(data) = data() else { return };
+    let model = small_model(&data);
+    let folder = tempfile::tempdir().unwrap();
+    let input = data.join("golden").join(model.file_name().unwrap()).join("00.in.npy");
+    let run = |arguments: &[&str]| {
+        let output = folder.path().join("out.npy");
+        stdout(command(&["run", text(&model), "--input", text(&input), "--output", text(&output)]).args(arguments));
+        fs::read(output).unwrap()
+    };
+    let reference = run(&["--reference"]);
+    assert!(run(&[]) == reference && run(&["--threads", "3"]) == reference);
+    let kernels = &json(&mut command(&["kernels"]))[0];
+    for set in kernels["instruction_sets"].as_array().unwrap().iter().filter(|set| set["available"] == true) {
+        let name = set["name"].as_str().unwrap();
+        assert!(run(&["--kernels", name]) == reference, "{name}");
+    }
+}
+
+#[test]
+fn run_writes_every_output_into_a_folder_and_nowhere_else() {
+    let Some(data) = data() else { return };
+    let model = small_model(&data);
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.npy");
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1, 128, 128, 3), }\n";
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    fs::write(&input, [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), &[100; 128 * 128 * 3]].concat()).unwrap();
+    let results = folder.path().join("a/b");
+    let ran = &json(&mut command(&["run", text(&model), "--input", text(&input), "--output-dir", text(&results)]))[0];
+    let name = ran["outputs"][0]["name"].as_str().unwrap();
+    assert!(name.contains('/'), "{name}: a name that is also a path");
+    let files: Vec<_> = fs::read_dir(&results).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(files, [format!("{}.npy", name.replace('/', "_")).as_str()]);
+}
+
+#[test]
+fn run_explains_what_does_not_fit() {
+    let Some(data) = data() else { return };
+    let model = small_model(&data);
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.npy");
+    let write = |descr: &str, shape: &str, bytes: usize| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+        fs::write(&input, [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), &vec![0; bytes]].concat()).unwrap();
+    };
+    let run = || error_line(&mut command(&["run", text(&model), "--input", text(&input)]));
+    write("<f4", "(1, 128, 128, 3)", 4 * 128 * 128 * 3);
+    assert!(run().contains("quantize it"), "{}", run());
+    write("|u1", "(128, 128, 3)", 128 * 128 * 3);
+    assert!(run().contains("array[None]"), "{}", run());
+    write("|u1", "(1, 128, 128, 3)", 1000);
+    assert!(run().contains("cut short"), "{}", run());
+    fs::write(&input, "hello").unwrap();
+    assert!(run().contains("no NumPy file"), "{}", run());
+    fs::remove_file(&input).unwrap();
+    assert!(run().contains("in.npy: no such file"), "{}", run());
+}
+
+#[test]
+fn bench_measures() {
+    let Some(data) = data() else { return };
+    let model = small_model(&data);
+    let bench = |more: &[&str]| json(command(&["bench", text(&model), "--seconds", "0.05"]).args(more)).remove(0);
+    let usual =
+        ["model", "threads", "kernels", "runs", "median_ms", "p99_ms", "min_ms", "arena_bytes", "weights_bytes"];
+    let report = bench(&["--threads", "2", "--kernels", "scalar"]);
+    assert_eq!(fields(&report), usual);
+    assert_eq!((&report["threads"], &report["kernels"]), (&2.into(), &"scalar".into()));
+    let of = |field: &str| report[field].as_f64().unwrap();
+    assert!(of("min_ms") > 0.0 && of("min_ms") <= of("median_ms") && of("median_ms") <= of("p99_ms"), "{report}");
+    assert!(of("arena_bytes") > 0.0 && of("weights_bytes") > 400_000.0 && of("runs") >= 1.0);
+
+    let report = bench(&["--profile"]);
+    let rows = report["profile"].as_array().unwrap();
+    assert_eq!(fields(&rows[0]), ["node", "op", "kernel", "ms", "gmacs", "share"]);
+    let share: f64 = rows.iter().map(|row| row["share"].as_f64().unwrap()).sum();
+    assert!((share - 100.0).abs() < 1.0, "{share}");
+    let shown = stdout(command(&["bench", text(&model), "--seconds", "0.05", "--profile"]).args(["--threads", "1"]));
+    assert!(shown.contains("GMAC/s") && shown.contains("1 thread,") && shown.contains("median"), "{shown}");
+}
+
+#[test]
+fn inspect_shows_the_model() {
+    let Some(data) = data() else { return };
+    let model = small_model(&data);
+    let report = &json(&mut command(&["inspect", text(&model)]))[0];
+    let expected = [
+        "model",
+        "description",
+        "file_bytes",
+        "inputs",
+        "outputs",
+        "nodes",
+        "multiply_adds",
+        "parameters",
+        "arena_bytes",
+        "weights_bytes",
+    ];
+    assert_eq!(fields(report), expected);
+    assert_eq!((&report["model"], &report["file_bytes"]), (&"mobilenet_v1_0.25_128_quant".into(), &525_598.into()));
+    let input = &report["inputs"][0];
+    assert_eq!(fields(input), ["name", "dtype", "shape", "scale", "zero_point"]);
+    assert_eq!((&input["dtype"], &input["zero_point"]), (&"uint8".into(), &128.into()));
+    assert_eq!(input["shape"], serde_json::json!([1, 128, 128, 3]));
+    // MobileNets (Howard et al., 2017), table 7: 0.25 at 128 has 14 million multiply-adds and 0.5 million parameters.
+    let million = |field: &str| report[field].as_f64().unwrap() / 1e6;
+    assert!((13.0..15.0).contains(&million("multiply_adds")), "{}", report["multiply_adds"]);
+    assert!((0.45..0.5).contains(&million("parameters")), "{}", report["parameters"]);
+    let mut operators: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in report["nodes"].as_array().unwrap() {
+        *operators.entry(node["op"].as_str().unwrap()).or_default() += 1;
+    }
+    assert_eq!(operators["DepthwiseConv2d"], 13, "{operators:?}");
+    let shown = stdout(&mut command(&["inspect", text(&model)]));
+    assert!(shown.contains("1x128x128x3") && shown.contains("million multiply-adds"), "{shown}");
+}

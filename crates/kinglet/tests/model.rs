@@ -1,0 +1,63 @@
+//! Models from files: what is known of them, and what they answer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kinglet::{Classifier, DType, Model, SessionOptions, Tensor, labels};
+
+fn small_model() -> Option<PathBuf> {
+    match std::env::var_os("KINGLET_DATA") {
+        Some(data) => Some(Path::new(&data).join("models/mobilenet_v1_0.25_128_quant.tflite")),
+        None => {
+            eprintln!("skipped: KINGLET_DATA is not set");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_file_is_known_by_its_name_and_its_classes() {
+    let Some(path) = small_model() else { return };
+    let model = Model::open(&path).unwrap();
+    assert_eq!((model.name(), model.file_bytes()), ("mobilenet_v1_0.25_128_quant", 525_598));
+    assert!(Arc::ptr_eq(model.labels(), &labels::imagenet()), "1001 scores are ImageNet's");
+    assert_eq!(model.graph().name, model.name());
+    // uint8 models are computed as int8.
+    assert_eq!(model.dtype(), DType::I8);
+}
+
+#[test]
+fn a_background_class_is_not_counted() {
+    let Some(path) = small_model() else { return };
+    let model = Model::open(&path).unwrap();
+    let image = kinglet::open_image(path.parent().unwrap().with_file_name("imagenet/0000_tench.jpg")).unwrap();
+    let mut named = Classifier::new(&model).unwrap();
+    assert_eq!(named.classes(), 1000);
+    let best = named.classify(&image).unwrap().top(1).remove(0);
+    assert_eq!((best.index, best.label.as_str()), (0, "tench, Tinca tinca"));
+    let mut unnamed = Classifier::new(&model.with_labels(Arc::default())).unwrap();
+    let same = unnamed.classify(&image).unwrap().top(1).remove(0);
+    assert_eq!((same.index, same.label.as_str(), same.score), (1, "class 1", best.score));
+}
+
+#[test]
+fn raw_tensors_go_through_a_session() {
+    let Some(path) = small_model() else { return };
+    let model = Model::from_bytes(&std::fs::read(path).unwrap(), "small").unwrap();
+    let mut session = model.session(&SessionOptions::default()).unwrap();
+    let input = Tensor::zeroed(session.inputs()[0].ty.clone());
+    assert_eq!(input.shape(), [1, 128, 128, 3]);
+    let output = session.run(&[input]).unwrap()[0].clone();
+    assert_eq!((output.shape(), output.ty().dtype), (&[1, 1001][..], DType::U8));
+}
+
+#[test]
+fn names_and_paths_are_told_apart() {
+    let load = |name: &str| Model::load(name, &mut |_| ()).unwrap_err().to_string();
+    assert!(load("mobilenet_v9").contains("no model of the zoo has this name"), "{}", load("mobilenet_v9"));
+    for path in ["mobilenet_v9.tflite", "./mobilenet_v2"] {
+        assert!(load(path).starts_with(&format!("{path}: no such file")), "{}", load(path));
+    }
+    let message = Model::from_bytes(b"hello", "greeting").unwrap_err().to_string();
+    assert!(message.starts_with("greeting ") && message.contains("it is text"), "{message}");
+}
