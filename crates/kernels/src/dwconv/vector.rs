@@ -14,7 +14,7 @@ fn body<S: Simd>(simd: S, layer: &Layer, input: &[f32], rows: Range<usize>, outp
     if channels < LANES || layer.depth_multiplier != 1 {
         return scalar::run(layer, input, rows, output);
     }
-    let bounds = layer.bounds.map(|bound| simd.splat(bound));
+    let bounds = simd.splat_bounds(layer.bounds);
     let windows = rows.flat_map(|y| (0..out_w).map(move |x| (y, x)));
     for ((y, x), output) in windows.zip(output.chunks_exact_mut(channels)) {
         let (ys, xs) = (layer.geometry.taps(0, y), layer.geometry.taps(1, x));

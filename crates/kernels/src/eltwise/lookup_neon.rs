@@ -11,16 +11,24 @@ pub(super) fn lookup(table: &[Activation; 256], input: &[Activation], output: &m
     if output.len() < LANES {
         return scalar::lookup(table, input, output);
     }
+    let entries = table.as_ptr();
     // SAFETY: the four loads of 64 bytes are the table.
-    let quarters: [int8x16x4_t; 4] = std::array::from_fn(|i| unsafe { vld1q_s8_x4(table.as_ptr().add(64 * i)) });
+    let [first, second, third, fourth] = unsafe {
+        [
+            vld1q_s8_x4(entries),
+            vld1q_s8_x4(entries.add(64)),
+            vld1q_s8_x4(entries.add(128)),
+            vld1q_s8_x4(entries.add(192)),
+        ]
+    };
     for start in starts(output.len()) {
         // SAFETY: the load is the vector.
         let index = unsafe { vld1q_u8(vector(input, start).as_ptr().cast()) };
         // An index outside a quarter leaves the lane alone.
-        let mut found = vqtbl4q_s8(quarters[0], index);
-        found = vqtbx4q_s8(found, quarters[1], veorq_u8(index, vdupq_n_u8(0x40)));
-        found = vqtbx4q_s8(found, quarters[2], veorq_u8(index, vdupq_n_u8(0x80)));
-        found = vqtbx4q_s8(found, quarters[3], veorq_u8(index, vdupq_n_u8(0xc0)));
+        let mut found = vqtbl4q_s8(first, index);
+        found = vqtbx4q_s8(found, second, veorq_u8(index, vdupq_n_u8(0x40)));
+        found = vqtbx4q_s8(found, third, veorq_u8(index, vdupq_n_u8(0x80)));
+        found = vqtbx4q_s8(found, fourth, veorq_u8(index, vdupq_n_u8(0xc0)));
         // SAFETY: the store is the vector.
         unsafe { vst1q_s8(vector_mut(output, start).as_mut_ptr(), found) };
     }

@@ -36,7 +36,7 @@ pub(super) mod add {
         }
         for start in starts(output.len()) {
             let sum = simd.add(simd.load(vector(a, start)), simd.load(vector(b, start)));
-            simd.store(simd.clamp(sum, bounds.map(|bound| simd.splat(bound))), vector_mut(output, start));
+            simd.store(simd.clamp(sum, simd.splat_bounds(bounds)), vector_mut(output, start));
         }
     }
 }
@@ -52,7 +52,7 @@ pub(super) mod multiply {
         }
         for start in starts(output.len()) {
             let product = simd.mul(simd.load(vector(a, start)), simd.load(vector(b, start)));
-            simd.store(simd.clamp(product, bounds.map(|bound| simd.splat(bound))), vector_mut(output, start));
+            simd.store(simd.clamp(product, simd.splat_bounds(bounds)), vector_mut(output, start));
         }
     }
 }

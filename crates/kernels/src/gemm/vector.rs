@@ -53,7 +53,7 @@ fn multiply<S: Simd, const N: usize>(
             *sum = simd.add(*sum, simd.mul(simd.splat(row[k]), weights));
         }
     }
-    let (bias, bounds) = (simd.load(panel.bias), panel.bounds.map(|bound| simd.splat(bound)));
+    let (bias, bounds) = (simd.load(panel.bias), simd.splat_bounds(panel.bounds));
     for (sum, output) in sums.into_iter().zip(tile) {
         simd.store(simd.clamp(simd.add(sum, bias), bounds), output);
     }

@@ -81,8 +81,9 @@ impl<S: Simd> Reduction<S> for QMax {
 
     #[inline(always)]
     fn end(&self, simd: S, state: S::Bytes, _: usize, to: &mut [Activation; LANES]) {
-        let [min, max] = self.bounds.map(|bound| simd.splat_bytes(bound));
-        simd.store_bytes(simd.min_bytes(simd.max_bytes(state, min), max), to);
+        let [min, max] = self.bounds;
+        let raised = simd.max_bytes(state, simd.splat_bytes(min));
+        simd.store_bytes(simd.min_bytes(raised, simd.splat_bytes(max)), to);
     }
 }
 
@@ -102,7 +103,7 @@ impl<S: Simd> Reduction<S> for Average {
     #[inline(always)]
     fn end(&self, simd: S, state: S::F32, count: usize, to: &mut [f32; LANES]) {
         let mean = simd.div(state, simd.splat(count as f32));
-        simd.store(simd.clamp(mean, self.bounds.map(|bound| simd.splat(bound))), to);
+        simd.store(simd.clamp(mean, simd.splat_bounds(self.bounds)), to);
     }
 }
 
@@ -121,7 +122,7 @@ impl<S: Simd> Reduction<S> for Max {
 
     #[inline(always)]
     fn end(&self, simd: S, state: S::F32, _: usize, to: &mut [f32; LANES]) {
-        simd.store(simd.clamp(state, self.bounds.map(|bound| simd.splat(bound))), to);
+        simd.store(simd.clamp(state, simd.splat_bounds(self.bounds)), to);
     }
 }
 

@@ -43,9 +43,10 @@ impl sweep::Dot<2> for Avx2 {
         let (cell, weights) = (cell.as_ptr().cast::<__m256i>(), weights.as_ptr().cast::<__m256i>());
         // A product is at most 255² in magnitude, so that the sum of two is exact.
         // SAFETY: AVX2 as above; the loads are the halves of the cells.
-        std::array::from_fn(|i| unsafe {
-            let products = _mm256_madd_epi16(_mm256_loadu_si256(cell.add(i)), _mm256_loadu_si256(weights.add(i)));
-            _mm256_add_epi32(sums[i], products)
-        })
+        unsafe {
+            let low = _mm256_madd_epi16(_mm256_loadu_si256(cell), _mm256_loadu_si256(weights));
+            let high = _mm256_madd_epi16(_mm256_loadu_si256(cell.add(1)), _mm256_loadu_si256(weights.add(1)));
+            [_mm256_add_epi32(sums[0], low), _mm256_add_epi32(sums[1], high)]
+        }
     }
 }

@@ -111,27 +111,50 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         left.fill(empty);
         right.fill(empty);
 
-        let rows: [Option<&[Activation]>; G] = std::array::from_fn(|g| {
-            let row = (y * stride[0] + (group * G + g) * dilation[0]).checked_sub(padding[0])?;
-            (row < height).then(|| &input[row * width * channels..][..width * channels])
-        });
-        if self.layer.depth_multiplier != 1 || self.channel + LANES > channels {
-            for (x, cell) in line.iter_mut().enumerate() {
-                let taps = rows.map(|row| {
-                    row.map_or(zeros, |row| self.layer.gather(&row[x * channels..][..channels], self.channel / LANES))
-                });
-                self.isa.interleave(taps.each_ref(), cell);
+        // Padding has a row of its own, of which every pixel is the first.
+        let mut rows = [(&zeros[..], 0); G];
+        for (g, row) in rows.iter_mut().enumerate() {
+            let above = y * stride[0] + (group * G + g) * dilation[0];
+            if let Some(inside) = above.checked_sub(padding[0]).filter(|&inside| inside < height) {
+                *row = (&input[inside * width * channels..][..width * channels], channels);
             }
-            return;
         }
-        let mut sources =
-            rows.map(|row| row.map_or((zeros.as_ptr(), 0), |row| (row[self.channel..].as_ptr(), channels)));
+        if self.layer.depth_multiplier != 1 || self.channel + LANES > channels {
+            return self.fill_by_copies(rows, line);
+        }
+        let mut sources = [(zeros.as_ptr(), 0); G];
+        for (source, (row, step)) in sources.iter_mut().zip(rows) {
+            let first = if step == 0 { 0 } else { self.channel };
+            *source = (row[first..].as_ptr(), step);
+        }
         for cell in line {
-            // SAFETY: the cells are at most as many as the row has pixels, and `channel + LANES <= channels`, so that the 16
-            // values lie in the row; padding has a step of 0 and stays at its 16.
-            let taps = sources.map(|(source, _)| unsafe { &*source.cast::<[Activation; LANES]>() });
+            let mut taps = [&zeros; G];
+            for (tap, (source, step)) in taps.iter_mut().zip(&mut sources) {
+                // SAFETY: the cells are at most as many as the row has pixels, and `channel + LANES <= channels`, so that
+                // the 16 values lie in the row; padding stays at its 16.
+                *tap = unsafe { &*source.cast::<[Activation; LANES]>() };
+                *source = source.wrapping_add(*step);
+            }
             self.isa.interleave(taps, cell);
-            sources = sources.map(|(source, step)| (source.wrapping_add(step), step));
+        }
+    }
+
+    /// The same where 16 channels do not lie side by side in the rows: in the last block, or where several output channels
+    /// read one input channel.
+    #[inline(always)]
+    fn fill_by_copies(&self, rows: [(&[Activation], usize); G], line: &mut [D::Cell]) {
+        for (x, cell) in line.iter_mut().enumerate() {
+            let mut copies = [[self.layer.padding; LANES]; G];
+            for (copy, (row, step)) in copies.iter_mut().zip(rows) {
+                if step != 0 {
+                    *copy = self.layer.gather(&row[x * step..][..step], self.channel / LANES);
+                }
+            }
+            let mut taps = [&copies[0]; G];
+            for (tap, copy) in taps.iter_mut().zip(&copies) {
+                *tap = copy;
+            }
+            self.isa.interleave(taps, cell);
         }
     }
 

@@ -18,12 +18,15 @@ impl Avx2 {
     }
 }
 
-/// Both registers through one operation.
+/// Both registers through one operation. Written out, since closures are not always inlined.
 macro_rules! both {
-    (|$($arg:ident),*| $body:expr) => {{
+    (|$($arg:ident),*| $body:expr) => {
         // SAFETY: an `Avx2` exists only where the CPU has AVX2.
-        let one = |$($arg),*| unsafe { $body };
-        [one($($arg[0]),*), one($($arg[1]),*)]
+        unsafe { [both!(0, $($arg),*; $body), both!(1, $($arg),*; $body)] }
+    };
+    ($i:literal, $($arg:ident),*; $body:expr) => {{
+        $(let $arg = $arg[$i];)*
+        $body
     }};
 }
 

@@ -4,6 +4,9 @@
 //! value of a type that implements [`Simd`] exists only where the CPU has its instructions, so that its methods are safe;
 //! loads and stores take references to arrays of 16. What an instruction set cannot say exactly alike does not belong here:
 //! each operation is defined to the bit, in the scalar terms of its comment.
+//!
+//! Bodies keep to plain loops. A closure that is not inlined, as that of `array::map` may not be, is compiled without the
+//! CPU's instructions, and vectors then pass through memory.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -62,6 +65,12 @@ pub(crate) trait Simd: Copy {
     fn min_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     /// `scaled.map(|scaled| output.quantize(scaled))`, for what is not NaN.
     fn quantize(self, scaled: Self::F32, output: &Output, to: &mut [Activation; LANES]);
+
+    /// A splat of each of two bounds.
+    #[inline(always)]
+    fn splat_bounds(self, [min, max]: [f32; 2]) -> [Self::F32; 2] {
+        [self.splat(min), self.splat(max)]
+    }
 
     /// `if x > min { x } else { min }`, then the like with `max`: the clamp that ends every float operator.
     #[inline(always)]

@@ -1,7 +1,6 @@
 //! Sixteen lanes in NEON: four registers. Fused multiply-add is not used; it would change roundings.
 
 use std::arch::aarch64::*;
-use std::array::from_fn;
 
 use super::{LANES, Simd};
 use crate::Activation;
@@ -19,12 +18,22 @@ impl Neon {
     }
 }
 
-/// Each of the four registers through one operation.
+/// Each of the four registers through one operation. Written out, since closures are not always inlined.
 macro_rules! each {
-    (|$($arg:ident),*| $body:expr) => {{
+    (|$($arg:ident),*| $body:expr) => {
         // SAFETY: a `Neon` exists only where the CPU has NEON.
-        let one = |$($arg),*| unsafe { $body };
-        from_fn(|i| one($($arg[i]),*))
+        unsafe {
+            [
+                each!(0, $($arg),*; $body),
+                each!(1, $($arg),*; $body),
+                each!(2, $($arg),*; $body),
+                each!(3, $($arg),*; $body),
+            ]
+        }
+    };
+    ($i:literal, $($arg:ident),*; $body:expr) => {{
+        $(let $arg = $arg[$i];)*
+        $body
     }};
 }
 
@@ -41,15 +50,20 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> [float32x4_t; 4] {
+        let from = from.as_ptr();
         // SAFETY: NEON as above; all loads are inside the array.
-        from_fn(|i| unsafe { vld1q_f32(from.as_ptr().add(4 * i)) })
+        unsafe { [vld1q_f32(from), vld1q_f32(from.add(4)), vld1q_f32(from.add(8)), vld1q_f32(from.add(12))] }
     }
 
     #[inline(always)]
     fn store(self, value: [float32x4_t; 4], to: &mut [f32; LANES]) {
-        for (i, value) in value.into_iter().enumerate() {
-            // SAFETY: NEON as above; all stores are inside the array.
-            unsafe { vst1q_f32(to.as_mut_ptr().add(4 * i), value) };
+        let to = to.as_mut_ptr();
+        // SAFETY: NEON as above; all stores are inside the array.
+        unsafe {
+            vst1q_f32(to, value[0]);
+            vst1q_f32(to.add(4), value[1]);
+            vst1q_f32(to.add(8), value[2]);
+            vst1q_f32(to.add(12), value[3]);
         }
     }
 
@@ -92,8 +106,9 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn load_i32(self, from: &[i32; LANES]) -> [int32x4_t; 4] {
+        let from = from.as_ptr();
         // SAFETY: NEON as above; all loads are inside the array.
-        from_fn(|i| unsafe { vld1q_s32(from.as_ptr().add(4 * i)) })
+        unsafe { [vld1q_s32(from), vld1q_s32(from.add(4)), vld1q_s32(from.add(8)), vld1q_s32(from.add(12))] }
     }
 
     #[inline(always)]
