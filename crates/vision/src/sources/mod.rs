@@ -6,6 +6,8 @@ mod http_mjpeg;
 mod mjpeg_file;
 mod pacing;
 mod reopening;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub mod v4l2;
 mod y4m;
 
 use std::fmt;
@@ -158,13 +160,13 @@ pub fn open(spec: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 fn camera(spec: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
-    Err(VisionError::Camera { device: spec.to_owned(), problem: format!("{options:?}") })
+    v4l2::open(spec, options)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 fn camera(spec: &str, _options: &SourceOptions) -> Result<Box<dyn Source>> {
-    let problem = "cameras are read through V4L2, which only Linux has".to_owned();
+    let problem = "cameras are read through V4L2 on 64-bit Linux, and nowhere else".to_owned();
     Err(VisionError::Camera { device: spec.to_owned(), problem })
 }
