@@ -55,7 +55,11 @@ fn finite(multiplier: f32) -> Result<f32, GraphError> {
     if multiplier.is_finite() {
         return Ok(multiplier);
     }
-    Err(GraphError::Quantization { what: "scales".into(), problem: "are too far apart to be related".into() })
+    Err(too_far_apart())
+}
+
+fn too_far_apart() -> GraphError {
+    GraphError::Quantization { what: "scales".into(), problem: "are too far apart to be related".into() }
 }
 
 /// How one output of a quantized operator is made from accumulators: what a kernel's epilogue needs.
@@ -281,13 +285,19 @@ pub fn interpolate([tl, tr, bl, br]: [f32; 4], down: f32, right: f32) -> f32 {
     top * (1.0 - down) + bottom * down
 }
 
-/// The parameters of a quantized addition or subtraction: `clamp(round((a − za)·ma + (b − zb)·mb) + zo)`.
+/// The parameters of a quantized addition or subtraction, in integers throughout:
+/// `clamp((((a − za)·ma + (b − zb)·mb + 2^(shift − 1)) >> shift) + zo)`.
+///
+/// XNNPACK computes additions so, and models are converted and judged with it; a sum in floats differs from it where
+/// multipliers of about 1 make near ties frequent. No step can leave `i32`: 2 · 255 · 2²¹ + 2²⁹ < 2³¹.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AddParameters {
     /// Zero points of the two inputs and of the output.
     pub zero_points: [i32; 3],
-    /// Each input's scale over the output's.
-    pub multipliers: [f32; 2],
+    /// Each input's scale over the output's, in units of 2^−shift; at most 2²¹, the second negative for a subtraction.
+    pub multipliers: [i32; 2],
+    /// 1 to 30: the larger multiplier has 21 bits, unless both inputs' scales are far below the output's.
+    pub shift: u32,
     /// Smallest result.
     pub min: i32,
     /// Largest result.
@@ -305,9 +315,17 @@ impl AddParameters {
         let (qa, qb) = (a.activation_quantization("first input")?, b.activation_quantization("second input")?);
         let out = output.activation_quantization("output")?;
         let (min, max) = activation_range(activation, output.dtype, out);
+        let ratios = [qa.scale() / out.scale(), qb.scale() / out.scale()];
+        let exponent = (ratios[0].max(ratios[1]).to_bits() >> 23) as i32 - 127;
+        if exponent >= 20 {
+            return Err(too_far_apart());
+        }
+        let shift = (20 - exponent).clamp(1, 30) as u32;
+        let multiplier = |ratio: f32| (f64::from(ratio) * f64::from(1u32 << shift)).round_ties_even() as i32;
         Ok(AddParameters {
             zero_points: [qa.zero_point(), qb.zero_point(), out.zero_point()],
-            multipliers: [finite(qa.scale() / out.scale())?, finite(qb.scale() / out.scale())?],
+            multipliers: ratios.map(multiplier),
+            shift,
             min,
             max,
         })
@@ -319,11 +337,12 @@ impl AddParameters {
         self
     }
 
-    /// The sum. Two multiplications, then one addition, each rounded.
+    /// The sum.
     pub fn apply(&self, a: i32, b: i32) -> i32 {
         let [za, zb, zo] = self.zero_points;
         let [ma, mb] = self.multipliers;
-        round_and_clamp((a - za) as f32 * ma + (b - zb) as f32 * mb, zo, self.min, self.max)
+        let sum = (a - za) * ma + (b - zb) * mb + (1 << (self.shift - 1));
+        ((sum >> self.shift) + zo).clamp(self.min, self.max)
     }
 }
 

@@ -9,8 +9,8 @@ use divan::counter::ItemsCount;
 use kinglet_kernels::Activation;
 use kinglet_kernels::cpu::Isa;
 use kinglet_kernels::geometry::Geometry;
-use kinglet_kernels::qgemm::{QConv2d, ResidualAdd, TABLE};
-use kinglet_kernels::quantized::{Requantize, Weights};
+use kinglet_kernels::qgemm::{QConv2d, TABLE};
+use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
 use kinglet_kernels::table::Choice;
 use kinglet_kernels::threads::ThreadPool;
 
@@ -94,15 +94,8 @@ impl Job {
     fn new(layer: Layer, isa: Isa) -> Job {
         let Geometry { kernel, input: [_, _, depth], output: [_, _, channels], .. } = layer.geometry;
         let values: Vec<i8> = (0..kernel[0] * kernel[1] * depth * channels).map(|i| (i * 89 % 255) as i8).collect();
-        let add = ResidualAdd {
-            self_multiplier: 0.7,
-            other_multiplier: 0.4,
-            self_zero_point: 3,
-            other_zero_point: 5,
-            zero_point: 4,
-            min: Activation::MIN.into(),
-            max: Activation::MAX.into(),
-        };
+        let range = Output::new(4, Activation::MIN.into(), Activation::MAX.into());
+        let add = Addition::new([3, 5], [700_000, 400_000], 20, range);
         let weights = Weights { values: &values, zero_points: &[0], bias: None };
         let requantize = Requantize {
             multipliers: &[1e-3],
@@ -111,7 +104,7 @@ impl Job {
             max: Activation::MAX.into(),
         };
         let choice = Choice::UpTo(isa);
-        let residual = layer.residual.then_some(&add);
+        let residual = layer.residual.then_some(add);
         let convolution = QConv2d::new(choice, layer.geometry, &weights, 7, &requantize, residual, 1);
         Job {
             input: (0..layer.geometry.input_len()).map(|i| (i * 31) as Activation).collect(),

@@ -5,9 +5,6 @@ use std::ops::Range;
 
 use crate::geometry::Geometry;
 
-/// Elements that a short run is copied by. Copying a fixed number is one or two moves, copying nine is a call.
-const STEP: usize = 16;
-
 /// Writes the windows of the output pixels `pixels` (numbered row by row), one a row of `stride` elements: the taps
 /// `[kernel_h][kernel_w][channels of group]`, then `padding` up to the stride. Taps outside the image are `padding`.
 ///
@@ -24,18 +21,21 @@ pub(crate) fn gather<T: Copy>(
 ) {
     assert_eq!(input.len(), geometry.input_len());
     assert_eq!(rows.len(), pixels.len() * stride);
-    let depth = window_len(geometry);
-    let width = geometry.output[1];
-    let (mut y, mut x) = (pixels.start / width.max(1), pixels.start % width.max(1));
-    for i in 0..pixels.len() {
-        // What a short copy writes past its run lies in rows that come later.
-        let row = &mut rows[i * stride..];
-        gather_window(geometry, group, input, padding, [y, x], row);
-        row[depth..stride].iter_mut().for_each(|item| *item = padding);
-        x += 1;
-        if x == width {
-            (y, x) = (y + 1, 0);
+    let (depth, width) = (window_len(geometry), geometry.output[1]);
+    let mut pixel = pixels.start;
+    while pixel < pixels.end {
+        // What is left of one line of the output.
+        let (y, x) = (pixel / width, pixel % width);
+        let count = (width - x).min(pixels.end - pixel);
+        let rows = &mut rows[(pixel - pixels.start) * stride..][..count * stride];
+        for tap in 0..geometry.kernel[0] {
+            gather_line(geometry, group, input, padding, [y, tap], x..x + count, stride, rows);
         }
+        pixel += count;
+    }
+    // Column by column: filling a byte or two at the end of each row would be a call for each.
+    for column in depth..stride {
+        rows.iter_mut().skip(column).step_by(stride).for_each(|item| *item = padding);
     }
 }
 
@@ -44,56 +44,75 @@ pub(crate) fn window_len(geometry: &Geometry) -> usize {
     geometry.kernel[0] * geometry.kernel[1] * (geometry.input[2] / geometry.groups)
 }
 
-/// Writes one window to the front of `row`.
-fn gather_window<T: Copy>(
+/// Writes the part of the windows `xs` that comes from one line of the input: the vertical tap `tap` of the windows at `y`.
+#[expect(clippy::too_many_arguments, reason = "the loop body of `gather`, which has nearly as many")]
+fn gather_line<T: Copy>(
     geometry: &Geometry,
     group: usize,
     input: &[T],
     padding: T,
-    [y, x]: [usize; 2],
-    row: &mut [T],
+    [y, tap]: [usize; 2],
+    xs: Range<usize>,
+    stride: usize,
+    rows: &mut [T],
 ) {
     let [_, width, channels] = geometry.input;
     let depth = channels / geometry.groups;
     let run = geometry.kernel[1] * depth;
-    let inside = whole_run(geometry, x);
-    for ky in 0..geometry.kernel[0] {
-        let line = &mut row[ky * run..];
-        let Some(iy) = geometry.tap(0, y, ky) else {
-            line[..run].fill(padding);
-            continue;
-        };
-        if let Some(left) = inside {
-            copy(&input[(iy * width + left) * channels..], line, run);
-            continue;
-        }
-        for kx in 0..geometry.kernel[1] {
-            let tap = &mut line[kx * depth..];
+    let parts = tap * run..(tap + 1) * run;
+    let Some(line) = geometry.tap(0, y, tap) else {
+        return rows.chunks_exact_mut(stride).for_each(|row| row[parts.clone()].fill(padding));
+    };
+    let line = &input[line * width * channels..][..width * channels];
+    let whole = whole_runs(geometry);
+    let whole = whole.start.clamp(xs.start, xs.end)..whole.end.clamp(xs.start, xs.end);
+    for x in (xs.start..whole.start).chain(whole.end.max(whole.start)..xs.end) {
+        let part = &mut rows[(x - xs.start) * stride..][parts.clone()];
+        for (kx, to) in part.chunks_exact_mut(depth).enumerate() {
             match geometry.tap(1, x, kx) {
-                Some(ix) => copy(&input[(iy * width + ix) * channels + group * depth..], tap, depth),
-                None => tap[..depth].fill(padding),
+                Some(ix) => to.copy_from_slice(&line[ix * channels + group * depth..][..depth]),
+                None => to.fill(padding),
             }
         }
     }
-}
-
-/// The first input column of the window at `x`, where the window's taps in a line lie side by side in memory.
-fn whole_run(geometry: &Geometry, x: usize) -> Option<usize> {
-    let taps = geometry.kernel[1];
-    if geometry.groups != 1 || (geometry.dilation[1] != 1 && taps > 1) {
-        return None;
+    if !whole.is_empty() {
+        let from = (whole.start * geometry.stride[1] - geometry.padding[1]) * channels + group * depth;
+        let to = (whole.start - xs.start) * stride + parts.start;
+        let steps = [geometry.stride[1] * channels, stride];
+        copy_runs(&line[from..], &mut rows[to..], steps, run, whole.len());
     }
-    let left = geometry.tap(1, x, 0)?;
-    (left + taps <= geometry.input[1]).then_some(left)
 }
 
-/// Copies `len` elements; may write up to [`STEP`] if both slices are that long.
-#[inline(always)]
-fn copy<T: Copy>(from: &[T], to: &mut [T], len: usize) {
-    if len <= STEP && from.len() >= STEP && to.len() >= STEP {
-        to[..STEP].copy_from_slice(&from[..STEP]);
-    } else {
-        to[..len].copy_from_slice(&from[..len]);
+/// The windows of a line whose horizontal taps all lie inside the image and side by side in memory.
+fn whole_runs(geometry: &Geometry) -> Range<usize> {
+    let (taps, step, padding) = (geometry.kernel[1], geometry.stride[1], geometry.padding[1]);
+    let adjacent = taps == 1 || (geometry.groups == 1 && geometry.dilation[1] == 1);
+    match (geometry.input[1] + padding).checked_sub(taps) {
+        Some(last) if adjacent => padding.div_ceil(step)..last / step + 1,
+        _ => 0..0,
+    }
+}
+
+/// Copies `count` runs of `len` elements, which begin `steps` elements apart in the source and in the destination. A short
+/// run is two moves that overlap, where `memcpy` would be a call.
+fn copy_runs<T: Copy>(from: &[T], to: &mut [T], steps: [usize; 2], len: usize, count: usize) {
+    match len {
+        4..=8 => copy_short_runs::<T, 4>(from, to, steps, len, count),
+        9..=16 => copy_short_runs::<T, 8>(from, to, steps, len, count),
+        17..=32 => copy_short_runs::<T, 16>(from, to, steps, len, count),
+        _ => (0..count).for_each(|i| to[i * steps[1]..][..len].copy_from_slice(&from[i * steps[0]..][..len])),
+    }
+}
+
+/// [`copy_runs`] for runs of `N` to `2 · N` elements.
+fn copy_short_runs<T: Copy, const N: usize>(from: &[T], to: &mut [T], steps: [usize; 2], len: usize, count: usize) {
+    assert!((N..=2 * N).contains(&len));
+    let fits = "a run is N elements or longer";
+    for i in 0..count {
+        let (from, to) = (&from[i * steps[0]..][..len], &mut to[i * steps[1]..][..len]);
+        // Arrays, because their length is known.
+        *to.first_chunk_mut::<N>().expect(fits) = *from.first_chunk().expect(fits);
+        *to.last_chunk_mut::<N>().expect(fits) = *from.last_chunk().expect(fits);
     }
 }
 
@@ -129,6 +148,9 @@ mod tests {
             ([4, 4, 20], [4, 4, 1], [1, 3], [1, 1], [1, 1], [0, 1], 1),
             ([1, 1, 1], [2, 2, 1], [5, 5], [3, 3], [1, 1], [4, 4], 1),
             ([4, 4, 5], [2, 2, 1], [1, 1], [2, 2], [3, 3], [0, 0], 1),
+            ([2, 2, 3], [4, 4, 1], [4, 4], [1, 1], [1, 1], [2, 2], 1),
+            ([3, 9, 12], [3, 5, 6], [1, 1], [1, 2], [1, 1], [0, 1], 3),
+            ([3, 7, 9], [3, 7, 1], [1, 2], [1, 1], [1, 1], [0, 1], 1),
         ] {
             let geometry = Geometry { input, output, kernel, stride, dilation, padding, groups };
             let image: Vec<u16> = (0..geometry.input_len() as u16).collect();

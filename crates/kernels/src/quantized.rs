@@ -88,11 +88,52 @@ impl Output {
         (f32::from(self.min) - zero_point, f32::from(self.max) - zero_point)
     }
 
+    /// The activation of a rounded sum without its zero point.
+    #[inline]
+    pub fn pack(&self, value: i32) -> Activation {
+        let shifted = value.saturating_add(self.zero_point.into());
+        shifted.clamp(self.min.into(), self.max.into()) as Activation
+    }
+
     /// The activation of a scaled sum, which is not NaN: what every kernel must compute.
     #[inline]
     pub fn quantize(&self, scaled: f32) -> Activation {
         let (min, max) = self.float_bounds();
         (scaled.clamp(min, max).round_ties_even() as i32 + i32::from(self.zero_point)) as Activation
+    }
+}
+
+/// The addition of two quantized tensors, in integers throughout:
+/// `clamp((((a − za)·ma + (b − zb)·mb + 2^(shift − 1)) >> shift) + zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Addition {
+    pub(crate) multipliers: [i32; 2],
+    /// What does not depend on the operands: the rounding and the zero points' share.
+    pub(crate) offset: i32,
+    pub(crate) shift: u32,
+    pub(crate) output: Output,
+}
+
+impl Addition {
+    /// An addition of tensors with these zero points; the multipliers are in units of 2^−`shift`.
+    ///
+    /// # Panics
+    /// When a zero point is not an [`Activation`], a multiplier exceeds 2²¹ or the shift is not in 1 to 30: beyond that
+    /// sums would leave `i32`.
+    pub fn new(zero_points: [i32; 2], multipliers: [i32; 2], shift: u32, output: Output) -> Addition {
+        let fits = zero_points.iter().all(|&point| Activation::try_from(point).is_ok());
+        assert!(fits, "zero points are values of an activation: {zero_points:?}");
+        assert!(multipliers.iter().all(|m| m.unsigned_abs() <= 1 << 21), "multipliers up to 2²¹: {multipliers:?}");
+        assert!((1..=30).contains(&shift), "a shift of 1 to 30, not {shift}");
+        let offset = (1 << (shift - 1)) - zero_points[0] * multipliers[0] - zero_points[1] * multipliers[1];
+        Addition { multipliers, offset, shift, output }
+    }
+
+    /// The sum of two values: what every kernel must compute.
+    #[inline]
+    pub fn apply(&self, a: Activation, b: Activation) -> Activation {
+        let sum = i32::from(a) * self.multipliers[0] + i32::from(b) * self.multipliers[1] + self.offset;
+        self.output.pack(sum >> self.shift)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::Activation;
 use crate::cpu::Isa;
-use crate::quantized::Output;
+use crate::quantized::{Addition, Output};
 use crate::table::{Choice, Row, Table};
 use crate::threads::ThreadPool;
 
@@ -20,7 +20,7 @@ mod vector;
 /// To call one, the CPU must have the instruction set of the row.
 #[derive(Debug)]
 pub struct Kernel {
-    q_add: unsafe fn(add: &Sum, a: &[Activation], b: &[Activation], output: &mut [Activation]),
+    q_add: unsafe fn(addition: &Addition, a: &[Activation], b: &[Activation], output: &mut [Activation]),
     lookup: unsafe fn(table: &[Activation; 256], input: &[Activation], output: &mut [Activation]),
     add: Floats,
     multiply: Floats,
@@ -92,49 +92,17 @@ pub static TABLE: Table<Kernel> = Table {
 /// Elements below which a second thread costs more than it brings.
 const LEAST_CHUNK: usize = 4096;
 
-/// An input of a quantized addition.
-#[derive(Clone, Copy, Debug)]
-pub struct Addend {
-    /// Real zero, in the domain of [`Activation`].
-    pub zero_point: i32,
-    /// The input's scale over the output's. Finite.
-    pub multiplier: f32,
-}
-
-/// What a quantized addition computes.
-#[derive(Debug)]
-struct Sum {
-    a: Addend,
-    b: Addend,
-    output: Output,
-}
-
-impl Sum {
-    fn apply(&self, a: Activation, b: Activation) -> Activation {
-        let term = |x: Activation, of: Addend| (i32::from(x) - of.zero_point) as f32 * of.multiplier;
-        self.output.quantize(term(a, self.a) + term(b, self.b))
-    }
-}
-
 /// Addition of quantized values.
 #[derive(Debug)]
 pub struct QAdd {
     row: &'static Row<Kernel>,
-    sum: Sum,
+    addition: Addition,
 }
 
 impl QAdd {
-    /// The sum is `clamp(round_ties_even((a − zero_point) · multiplier + (b − zero_point) · multiplier) + zero_point)`: two
-    /// multiplications and one addition, each rounded.
-    ///
-    /// # Panics
-    /// When a zero point is not a value of an activation, or a multiplier so large that a sum could be infinite.
-    pub fn new(choice: Choice, a: Addend, b: Addend, output: Output) -> QAdd {
-        for addend in [a, b] {
-            assert!(Activation::try_from(addend.zero_point).is_ok(), "a zero point is a value of an activation");
-            assert!(addend.multiplier.abs() < f32::MAX / 1024.0, "the multiplier {} is too large", addend.multiplier);
-        }
-        QAdd { row: TABLE.pick(choice), sum: Sum { a, b, output } }
+    /// An addition by the best kernel that `choice` allows.
+    pub fn new(choice: Choice, addition: Addition) -> QAdd {
+        QAdd { row: TABLE.pick(choice), addition }
     }
 
     /// The kernel that was picked.
@@ -151,7 +119,7 @@ impl QAdd {
         split(pool, output, |start, output| {
             let (a, b) = (&a[start..][..output.len()], &b[start..][..output.len()]);
             // SAFETY: the table gives only rows that this CPU can run.
-            unsafe { (self.row.kernel.q_add)(&self.sum, a, b, output) };
+            unsafe { (self.row.kernel.q_add)(&self.addition, a, b, output) };
         });
     }
 }

@@ -1,13 +1,12 @@
 //! The plain row: element by element.
 
-use super::Sum;
 use crate::Activation;
-use crate::quantized::Output;
+use crate::quantized::{Addition, Output};
 use crate::simd::clamp;
 
-pub(super) fn q_add(sum: &Sum, a: &[Activation], b: &[Activation], output: &mut [Activation]) {
+pub(super) fn q_add(addition: &Addition, a: &[Activation], b: &[Activation], output: &mut [Activation]) {
     for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
-        *output = sum.apply(a, b);
+        *output = addition.apply(a, b);
     }
 }
 

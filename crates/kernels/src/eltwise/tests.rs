@@ -5,6 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{Random, bits, each_choice, misaligned};
 
+const LOW: i32 = Activation::MIN as i32;
+const HIGH: i32 = Activation::MAX as i32;
+
 /// Lengths around the width of vectors, and one for several threads.
 const LENGTHS: [usize; 12] = [0, 1, 7, 8, 15, 16, 17, 31, 32, 33, 100, 10_000];
 
@@ -22,24 +25,24 @@ fn required_rows_run_here() {
     }
 }
 
-fn check_q_add(a: &[Activation], b: &[Activation], points: [i32; 2], multipliers: [f32; 2], output: [i32; 3]) {
-    let [zero_point, min, max] = output;
-    let expected: Vec<Activation> = std::iter::zip(a, b)
-        .map(|(&a, &b)| {
-            let left = (i32::from(a) - points[0]) as f32 * multipliers[0];
-            let right = (i32::from(b) - points[1]) as f32 * multipliers[1];
-            (f64::from((left + right).round_ties_even()) + f64::from(zero_point)).clamp(min.into(), max.into())
-                as Activation
-        })
-        .collect();
-    let (a, b) = (misaligned(a), misaligned(b));
-    each_row(|choice, pool| {
-        let addend = |i: usize| Addend { zero_point: points[i], multiplier: multipliers[i] };
-        let op = QAdd::new(choice, addend(0), addend(1), Output::new(zero_point, min, max));
-        let mut output = misaligned(&vec![0; a.len()]);
-        op.run(pool, &a, &b, &mut output);
-        assert_eq!(*output, *expected, "{}", op.kernel_name());
-    });
+fn check_q_add(a: &[Activation], b: &[Activation], points: [i32; 2], multipliers: [i32; 2], shift: u32) {
+    for [zero_point, min, max] in [[LOW + 7, LOW, HIGH], [HIGH, LOW + 20, HIGH - 30]] {
+        let expected: Vec<Activation> = std::iter::zip(a, b)
+            .map(|(&a, &b)| {
+                let term = |x: Activation, i: usize| i64::from(i32::from(x) - points[i]) * i64::from(multipliers[i]);
+                // Rounds to the nearest integer, halves up.
+                let sum = (term(a, 0) + term(b, 1)) as f64 / f64::from(1u32 << shift);
+                ((sum + 0.5).floor() + f64::from(zero_point)).clamp(min.into(), max.into()) as Activation
+            })
+            .collect();
+        let (a, b) = (misaligned(a), misaligned(b));
+        each_row(|choice, pool| {
+            let op = QAdd::new(choice, Addition::new(points, multipliers, shift, Output::new(zero_point, min, max)));
+            let mut output = misaligned(&vec![0; a.len()]);
+            op.run(pool, &a, &b, &mut output);
+            assert_eq!(*output, *expected, "{}", op.kernel_name());
+        });
+    }
 }
 
 #[test]
@@ -48,7 +51,8 @@ fn quantized_sums() {
         let mut random = Random::new(seed as u64);
         let (a, b) = (random.activations(length), random.activations(length));
         let points = [random.activations(1)[0].into(), random.activations(1)[0].into()];
-        check_q_add(&a, &b, points, [random.unit() * 2.0, random.unit() * 2.0], random.output());
+        let multipliers = [random.within(0, 1 << 21), random.within(-1 << 21, 1 << 21)];
+        check_q_add(&a, &b, points, multipliers, 20);
     }
 }
 
@@ -56,9 +60,12 @@ fn quantized_sums() {
 fn every_pair_and_every_tie() {
     let a: Vec<Activation> = (0..1 << 16).map(|pair| (pair >> 8) as Activation).collect();
     let b: Vec<Activation> = (0..1 << 16).map(|pair| pair as Activation).collect();
-    let (min, max) = (Activation::MIN.into(), Activation::MAX.into());
-    check_q_add(&a, &b, [3, 120], [0.5, 0.25], [7, min, max]);
-    check_q_add(&a, &b, [0, 0], [1e30, -1e34], [0, min, max]);
+    check_q_add(&a, &b, [LOW + 3, LOW + 120], [2, 1], 2);
+    check_q_add(&a, &b, [LOW, LOW], [1 << 20, -(1 << 20)], 21);
+    for shift in [1, 10, 30] {
+        check_q_add(&a, &b, [LOW, HIGH], [1 << 21, 1 << 21], shift);
+        check_q_add(&a, &b, [HIGH, LOW], [-(1 << 21), 1 << 21], shift);
+    }
 }
 
 #[test]
@@ -169,10 +176,10 @@ proptest! {
     fn any_sum(
         pairs in proptest::collection::vec(any::<(Activation, Activation)>(), 0..70),
         points: [Activation; 2],
-        multipliers in [1e-10f32..1e10, 1e-10..1e10],
-        seed: u64,
+        multipliers in [-(1i32 << 21)..=1 << 21, -(1i32 << 21)..=1 << 21],
+        shift in 1u32..=30,
     ) {
         let (a, b): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        check_q_add(&a, &b, points.map(i32::from), multipliers, Random::new(seed).output());
+        check_q_add(&a, &b, points.map(i32::from), multipliers, shift);
     }
 }

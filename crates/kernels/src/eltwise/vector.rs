@@ -1,26 +1,21 @@
 //! The vector rows: sixteen elements at a time, the last sixteen overlapping those before.
 
-use super::{Addend, Sum, scalar};
+use super::scalar;
 use crate::Activation;
-use crate::quantized::Output;
+use crate::quantized::{Addition, Output};
 use crate::simd::{LANES, Simd, rows, starts, vector, vector_mut};
 
 pub(super) mod q_add {
     use super::*;
-    rows! { fn(sum: &Sum, a: &[Activation], b: &[Activation], output: &mut [Activation]) = body }
+    rows! { fn(addition: &Addition, a: &[Activation], b: &[Activation], output: &mut [Activation]) = body }
 
     #[inline(always)]
-    fn body<S: Simd>(simd: S, sum: &Sum, a: &[Activation], b: &[Activation], output: &mut [Activation]) {
+    fn body<S: Simd>(simd: S, addition: &Addition, a: &[Activation], b: &[Activation], output: &mut [Activation]) {
         if output.len() < LANES {
-            return scalar::q_add(sum, a, b, output);
+            return scalar::q_add(addition, a, b, output);
         }
-        let term = |x: &[Activation; LANES], of: Addend| {
-            let shifted = simd.add_i32(simd.widen(x), simd.splat_i32(-of.zero_point));
-            simd.mul(simd.to_f32(shifted), simd.splat(of.multiplier))
-        };
         for start in starts(output.len()) {
-            let scaled = simd.add(term(vector(a, start), sum.a), term(vector(b, start), sum.b));
-            simd.quantize(scaled, &sum.output, vector_mut(output, start));
+            simd.add_quantized(addition, vector(a, start), vector(b, start), vector_mut(output, start));
         }
     }
 }

@@ -76,16 +76,34 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
         }
         (sums, multipliers)
     };
-    // Where the output is written, the compiler must not expect the epilogue to change.
-    let epilogue = *block.epilogue;
-    for (r, sums) in sums.into_iter().enumerate() {
-        for v in 0..V {
-            // SAFETY: output and, where another tensor is added, residual have all columns in each row of the block.
-            unsafe {
-                let other = || block.residual_row(row + r).add(v * LANES).cast::<[u8; LANES]>().read();
-                let result = epilogue.finish_lanes(simd, sums[v], multipliers[v], other);
-                block.output_row(row + r).add(v * LANES).cast::<[u8; LANES]>().write(result);
-            }
+    // SAFETY: the tile is inside the block.
+    unsafe {
+        if block.epilogue.adds() {
+            finish::<R, V, true>(block, row, sums, multipliers);
+        } else {
+            finish::<R, V, false>(block, row, sums, multipliers);
         }
+    }
+}
+
+/// The epilogue of a tile.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn finish<const R: usize, const V: usize, const ADDS: bool>(
+    block: &Block,
+    row: usize,
+    sums: [[__m512i; V]; R],
+    multipliers: [__m512; V],
+) {
+    let (simd, epilogue) = (Avx512::new(), *block.epilogue);
+    for i in 0..R * V {
+        let (r, v) = (i / V, i % V);
+        // SAFETY: the rows and columns are those of the tile.
+        unsafe {
+            block.finish::<_, 1, LANES, ADDS>(simd, &epilogue, sums[r][v], multipliers[v], [(row + r, v * LANES)])
+        };
     }
 }

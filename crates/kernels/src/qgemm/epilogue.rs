@@ -1,30 +1,9 @@
 //! What happens to exact sums while they are still in registers: requantization, and the residual addition that may follow.
 
+use super::Block;
 use crate::Activation;
-use crate::quantized::Output;
+use crate::quantized::{Addition, Output};
 use crate::simd::{LANES, Simd};
-
-/// The addition of another tensor to a convolution's result, as the graph's quantized ADD defines it:
-/// `(q − self_zero_point) · self_multiplier + (other − other_zero_point) · other_multiplier`, each product and the sum
-/// rounded to f32 (NaN, where infinities cancel, counts as 0), then rounded to the nearest integer, shifted and clamped
-/// like every output.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ResidualAdd {
-    /// Scale of the convolution's own result by the scale of the sum. Finite.
-    pub self_multiplier: f32,
-    /// Scale of the other tensor by the scale of the sum. Finite.
-    pub other_multiplier: f32,
-    /// Zero point of the convolution's own result.
-    pub self_zero_point: i32,
-    /// Zero point of the other tensor.
-    pub other_zero_point: i32,
-    /// Zero point of the sum.
-    pub zero_point: i32,
-    /// Least value of the sum.
-    pub min: i32,
-    /// Greatest value of the sum.
-    pub max: i32,
-}
 
 /// All that a kernel must know to finish a tile.
 #[derive(Clone, Copy, Debug)]
@@ -33,25 +12,9 @@ pub(super) struct Epilogue {
     addition: Option<Addition>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Addition {
-    multipliers: [f32; 2],
-    zero_points: [i32; 2],
-    output: Output,
-}
-
 impl Epilogue {
-    /// # Panics
-    /// When a multiplier of the addition is not finite, or a zero point or bound is not an activation.
-    pub(super) fn new(output: Output, residual: Option<&ResidualAdd>) -> Epilogue {
-        let addition = residual.map(|add| {
-            let multipliers = [add.self_multiplier, add.other_multiplier];
-            assert!(multipliers.iter().all(|m| m.is_finite()), "multipliers are finite: {multipliers:?}");
-            let zero_points = [add.self_zero_point, add.other_zero_point];
-            let fits = zero_points.iter().all(|&point| Activation::try_from(point).is_ok());
-            assert!(fits, "zero points are values of an activation: {zero_points:?}");
-            Addition { multipliers, zero_points, output: Output::new(add.zero_point, add.min, add.max) }
-        });
+    /// `addition` adds a convolution's own result, first, and another tensor.
+    pub(super) fn new(output: Output, addition: Option<Addition>) -> Epilogue {
         Epilogue { output, addition }
     }
 
@@ -64,17 +27,12 @@ impl Epilogue {
     #[inline]
     pub(super) fn finish(&self, sum: i32, multiplier: f32, other: impl FnOnce() -> Activation) -> Activation {
         let q = self.output.quantize(sum as f32 * multiplier);
-        let Some(Addition { multipliers, zero_points, output }) = self.addition else { return q };
-        let own = (i32::from(q) - zero_points[0]) as f32 * multipliers[0];
-        let other = (i32::from(other()) - zero_points[1]) as f32 * multipliers[1];
-        let sum = own + other;
-        // The difference of two infinities.
-        output.quantize(if sum.is_nan() { 0.0 } else { sum })
+        self.addition.map_or(q, |addition| addition.apply(q, other()))
     }
 
-    /// [`finish`](Self::finish) for sixteen sums.
+    /// [`finish`](Self::finish) for sixteen sums. `ADDS` is [`adds`](Self::adds).
     #[inline(always)]
-    pub(super) fn finish_lanes<S: Simd>(
+    fn finish_lanes<S: Simd, const ADDS: bool>(
         &self,
         simd: S,
         sums: S::I32,
@@ -83,18 +41,47 @@ impl Epilogue {
     ) -> [Activation; LANES] {
         let mut result = [0; LANES];
         simd.quantize(simd.mul(simd.to_f32(sums), multipliers), &self.output, &mut result);
-        if let Some(Addition { multipliers, zero_points, output }) = &self.addition {
-            let own = rescale(simd, &result, zero_points[0], multipliers[0]);
-            let sum = simd.add(own, rescale(simd, &other(), zero_points[1], multipliers[1]));
-            simd.quantize(simd.nan_to_zero(sum), output, &mut result);
+        if ADDS && let Some(addition) = &self.addition {
+            let own = result;
+            simd.add_quantized(addition, &own, &other(), &mut result);
         }
         result
     }
 }
 
-/// `(q − zero_point) · multiplier`
-#[inline(always)]
-fn rescale<S: Simd>(simd: S, q: &[Activation; LANES], zero_point: i32, multiplier: f32) -> S::F32 {
-    let centred = simd.add_i32(simd.widen(q), simd.splat_i32(-zero_point));
-    simd.mul(simd.to_f32(centred), simd.splat(multiplier))
+impl Block<'_> {
+    /// Finishes sixteen sums and writes them: `P` pieces of `W` columns each, at these rows and columns of the block. Two
+    /// pieces at the same place are the same.
+    ///
+    /// `ADDS` is [`Epilogue::adds`]; kernels branch on it once a tile, so that what only the addition needs stays out of the
+    /// way of the rest. `epilogue` is a copy of the block's: the compiler need not expect that writing output changes it.
+    ///
+    /// # Safety
+    /// The pieces are inside the block.
+    #[inline(always)]
+    pub(super) unsafe fn finish<S: Simd, const P: usize, const W: usize, const ADDS: bool>(
+        &self,
+        simd: S,
+        epilogue: &Epilogue,
+        sums: S::I32,
+        multipliers: S::F32,
+        places: [(usize, usize); P],
+    ) {
+        let other = || {
+            let mut pieces = [[0; W]; P];
+            for (i, piece) in pieces.iter_mut().enumerate() {
+                let (row, column) = places[i];
+                // SAFETY: where another tensor is added, it has all the columns of all the block's rows.
+                *piece = unsafe { self.residual_row(row).add(column).cast::<[Activation; W]>().read() };
+            }
+            bytemuck::must_cast(pieces)
+        };
+        let result = epilogue.finish_lanes::<S, ADDS>(simd, sums, multipliers, other);
+        let pieces: [[Activation; W]; P] = bytemuck::must_cast(result);
+        for (i, &piece) in pieces.iter().enumerate() {
+            let (row, column) = places[i];
+            // SAFETY: the output has all the columns of all the block's rows.
+            unsafe { self.output_row(row).add(column).cast::<[Activation; W]>().write(piece) };
+        }
+    }
 }

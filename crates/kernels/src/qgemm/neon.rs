@@ -7,7 +7,7 @@
 use std::arch::aarch64::*;
 
 use super::{Block, Element, Kernel, for_each_tile};
-use crate::simd::{LANES, Neon};
+use crate::simd::Neon;
 
 /// Sixteen registers are sums, four hold weights, four the input, the rest products.
 const ROWS: usize = 4;
@@ -48,33 +48,38 @@ unsafe fn tile<const R: usize, const PAIRED: bool>(block: &Block, row: usize) {
     let simd = Neon::new();
     // SAFETY: the tile is inside the block.
     let partial = unsafe { sums::<R, PAIRED>(block, row) };
-    // SAFETY: the panel has four columns: as many biases, multipliers, and shifts if there are shifts; and the input has a
-    // sum for each row then.
-    let (sums, multipliers) = unsafe {
-        let bias = vld1q_s32(block.bias);
-        let mut sums: [int32x4_t; ROWS] = [bias; ROWS];
-        for (r, [a, b, c, d]) in partial.into_iter().enumerate() {
-            sums[r] = vaddq_s32(bias, vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
-            if let Some((shifts, row_sums)) = block.shifts {
-                sums[r] = vmlaq_n_s32(sums[r], vld1q_s32(shifts), *row_sums.add(row + r));
+    let bias_and_shifts = |partial: [int32x4_t; COLUMNS], r: usize| {
+        let [a, b, c, d] = partial;
+        let sum = vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+        // SAFETY: the panel has four columns: as many biases, and shifts if there are shifts; and a sum for each row of the
+        // input then.
+        unsafe {
+            let sum = vaddq_s32(sum, vld1q_s32(block.bias));
+            match block.shifts {
+                Some((shifts, row_sums)) => vmlaq_n_s32(sum, vld1q_s32(shifts), *row_sums.add(row + r)),
+                None => sum,
             }
         }
-        (sums, [vld1q_f32(block.multipliers); ROWS])
     };
-    // Where the output is written, the compiler must not expect the epilogue to change.
-    let epilogue = *block.epilogue;
-    let other = || {
-        let mut other = [0; LANES];
-        for (r, four) in other.as_chunks_mut().0.iter_mut().take(R).enumerate() {
-            // SAFETY: where another tensor is added, it has four columns in each row of the block.
-            *four = unsafe { block.residual_row(row + r).cast::<[i8; COLUMNS]>().read() };
+    // SAFETY: as above, for multipliers.
+    let multipliers = unsafe { vld1q_f32(block.multipliers) };
+    // The sixteen lanes of the epilogue are four rows; where there are fewer, the last again.
+    let [a, b, c, d] = [0, 1.min(R - 1), 2.min(R - 1), R - 1];
+    let lanes = [
+        bias_and_shifts(partial[a], a),
+        bias_and_shifts(partial[b], b),
+        bias_and_shifts(partial[c], c),
+        bias_and_shifts(partial[d], d),
+    ];
+    let (epilogue, multipliers) = (*block.epilogue, [multipliers; ROWS]);
+    let places = [(row + a, 0), (row + b, 0), (row + c, 0), (row + d, 0)];
+    // SAFETY: the rows are those of the tile, the columns those of the block.
+    unsafe {
+        if epilogue.adds() {
+            block.finish::<_, ROWS, COLUMNS, true>(simd, &epilogue, lanes, multipliers, places);
+        } else {
+            block.finish::<_, ROWS, COLUMNS, false>(simd, &epilogue, lanes, multipliers, places);
         }
-        other
-    };
-    let result = epilogue.finish_lanes(simd, sums, multipliers, other);
-    for (r, &four) in result.as_chunks::<COLUMNS>().0.iter().take(R).enumerate() {
-        // SAFETY: the output has four columns in each row of the block.
-        unsafe { block.output_row(row + r).cast::<[i8; COLUMNS]>().write(four) };
     }
 }
 

@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::{Block, Element, Kernel, for_each_tile};
-use crate::simd::{LANES, Neon};
+use crate::simd::Neon;
 
 /// Sixteen registers are sums, eight hold the input, the rest weights.
 const ROWS: usize = 8;
@@ -37,7 +37,6 @@ unsafe fn multiply(block: &Block) {
 /// As [`multiply`]; the rows are inside the block.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn tile<const R: usize>(block: &Block, row: usize) {
-    let simd = Neon::new();
     // SAFETY: the tile is inside the block.
     let mut sums = unsafe { sums::<R>(block, row) };
     // SAFETY: the panel has eight columns: as many multipliers, and shifts if there are shifts; and the input has a sum for
@@ -52,26 +51,36 @@ unsafe fn tile<const R: usize>(block: &Block, row: usize) {
         }
         [vld1q_f32(block.multipliers), vld1q_f32(block.multipliers.add(4))]
     };
-    let multipliers = [multipliers[0], multipliers[1], multipliers[0], multipliers[1]];
-    // Where the output is written, the compiler must not expect the epilogue to change.
-    let epilogue = *block.epilogue;
-    // The sixteen lanes of the epilogue are two rows.
-    for (pair, sums) in sums.chunks(2).enumerate() {
-        let rows = 2 * pair..2 * pair + sums.len();
-        let other = || {
-            let mut other = [0; LANES];
-            for (r, eight) in rows.clone().zip(other.as_chunks_mut().0) {
-                // SAFETY: where another tensor is added, it has eight columns in each row of the block.
-                *eight = unsafe { block.residual_row(row + r).cast::<[i8; COLUMNS]>().read() };
-            }
-            other
-        };
-        let (first, last) = (sums[0], sums[sums.len() - 1]);
-        let result = epilogue.finish_lanes(simd, [first[0], first[1], last[0], last[1]], multipliers, other);
-        for (r, &eight) in rows.clone().zip(result.as_chunks::<COLUMNS>().0) {
-            // SAFETY: the output has eight columns in each row of the block.
-            unsafe { block.output_row(row + r).cast::<[i8; COLUMNS]>().write(eight) };
+    // SAFETY: the tile is inside the block.
+    unsafe {
+        if block.epilogue.adds() {
+            finish::<R, true>(block, row, sums, multipliers);
+        } else {
+            finish::<R, false>(block, row, sums, multipliers);
         }
+    }
+}
+
+/// The epilogue of a tile.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn finish<const R: usize, const ADDS: bool>(
+    block: &Block,
+    row: usize,
+    sums: [[int32x4_t; 2]; R],
+    [low, high]: [float32x4_t; 2],
+) {
+    let (simd, epilogue) = (Neon::new(), *block.epilogue);
+    // Sixteen lanes are two rows; at the end of an odd number, the last twice.
+    for first in (0..R).step_by(2) {
+        let last = (first + 1).min(R - 1);
+        let lanes = [sums[first][0], sums[first][1], sums[last][0], sums[last][1]];
+        let places = [(row + first, 0), (row + last, 0)];
+        // SAFETY: the rows are those of the tile, the columns those of the block.
+        unsafe { block.finish::<_, 2, COLUMNS, ADDS>(simd, &epilogue, lanes, [low, high, low, high], places) };
     }
 }
 
@@ -91,8 +100,8 @@ unsafe fn sums<const R: usize>(block: &Block, row: usize) -> [[int32x4_t; 2]; R]
         let mut sums = [[vld1q_s32(block.bias), vld1q_s32(block.bias.add(4))]; R];
         for k in (0..whole).step_by(16) {
             let mut a = [vdupq_n_s8(0); R];
-            for (a, input) in a.iter_mut().zip(input) {
-                *a = vld1q_s8(input.add(k));
+            for (r, a) in a.iter_mut().enumerate() {
+                *a = vld1q_s8(input[r].add(k));
             }
             four_deep::<0, R>(&mut sums, weights, &a);
             four_deep::<1, R>(&mut sums, weights.add(32), &a);
@@ -102,8 +111,8 @@ unsafe fn sums<const R: usize>(block: &Block, row: usize) -> [[int32x4_t; 2]; R]
         }
         for k in (whole..block.depth).step_by(4) {
             let mut a = [vdupq_n_s8(0); R];
-            for (a, input) in a.iter_mut().zip(input) {
-                *a = vreinterpretq_s8_s32(vdupq_n_s32(input.add(k).cast::<i32>().read_unaligned()));
+            for (r, a) in a.iter_mut().enumerate() {
+                *a = vreinterpretq_s8_s32(vdupq_n_s32(input[r].add(k).cast::<i32>().read_unaligned()));
             }
             four_deep::<0, R>(&mut sums, weights, &a);
             weights = weights.add(32);
@@ -125,9 +134,9 @@ unsafe fn four_deep<const LANE: i32, const R: usize>(
 ) {
     // SAFETY: as above.
     let columns = unsafe { [vld1q_s8(weights), vld1q_s8(weights.add(16))] };
-    for (sums, &a) in sums.iter_mut().zip(input) {
-        sums[0] = dot::<LANE>(sums[0], columns[0], a);
-        sums[1] = dot::<LANE>(sums[1], columns[1], a);
+    for (r, sums) in sums.iter_mut().enumerate() {
+        sums[0] = dot::<LANE>(sums[0], columns[0], input[r]);
+        sums[1] = dot::<LANE>(sums[1], columns[1], input[r]);
     }
 }
 

@@ -105,6 +105,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn mul_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        both!(|a, b| _mm256_mullo_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn shift_right(self, a: [__m256i; 2], bits: u32) -> [__m256i; 2] {
+        both!(|a| _mm256_sra_epi32(a, _mm_cvtsi32_si128(bits as i32)))
+    }
+
+    #[inline(always)]
     fn to_f32(self, a: [__m256i; 2]) -> [__m256; 2] {
         both!(|a| _mm256_cvtepi32_ps(a))
     }
@@ -152,12 +162,17 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn quantize(self, scaled: [__m256; 2], output: &Output, to: &mut [Activation; LANES]) {
         let (_, upper) = output.float_bounds();
-        // What is below every bound converts to a large negative number, which the packs and the last maximum take care of.
+        let upper = self.splat(upper);
+        // What is below every bound converts to a large negative number, which packing takes care of.
+        self.pack(both!(|scaled, upper| _mm256_cvtps_epi32(_mm256_min_ps(scaled, upper))), output, to);
+    }
+
+    #[inline(always)]
+    fn pack(self, values: [__m256i; 2], output: &Output, to: &mut [Activation; LANES]) {
+        let [low, high] = values;
+        // Every step saturates, so that the bounds can wait until the end.
         // SAFETY: AVX2 as above; the store is inside the array.
         unsafe {
-            let upper = _mm256_set1_ps(upper);
-            let low = _mm256_cvtps_epi32(_mm256_min_ps(scaled[0], upper));
-            let high = _mm256_cvtps_epi32(_mm256_min_ps(scaled[1], upper));
             // Registers interleave by halves: lanes 0–3, 8–11 | 4–7, 12–15.
             let packed = _mm256_packs_epi32(low, high);
             let shifted = _mm256_adds_epi16(packed, _mm256_set1_epi16(output.zero_point.into()));

@@ -96,6 +96,18 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn mul_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_mullo_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn shift_right(self, a: __m512i, bits: u32) -> __m512i {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_sra_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
+    }
+
+    #[inline(always)]
     fn to_f32(self, a: __m512i) -> __m512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_cvtepi32_ps(a) }
@@ -145,6 +157,19 @@ impl Simd for Avx512 {
             let bounded = _mm512_max_ps(_mm512_min_ps(scaled, _mm512_set1_ps(upper)), _mm512_set1_ps(lower));
             let rounded = _mm512_cvtps_epi32(bounded);
             let shifted = _mm512_add_epi32(rounded, _mm512_set1_epi32(output.zero_point.into()));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(shifted));
+        }
+    }
+
+    #[inline(always)]
+    fn pack(self, values: __m512i, output: &Output, to: &mut [Activation; LANES]) {
+        let zero_point = i32::from(output.zero_point);
+        // SAFETY: AVX-512 as above; the store is the array.
+        unsafe {
+            let lower = _mm512_set1_epi32(i32::from(output.min) - zero_point);
+            let upper = _mm512_set1_epi32(i32::from(output.max) - zero_point);
+            let bounded = _mm512_max_epi32(_mm512_min_epi32(values, upper), lower);
+            let shifted = _mm512_add_epi32(bounded, _mm512_set1_epi32(zero_point));
             _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(shifted));
         }
     }

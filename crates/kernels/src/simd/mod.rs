@@ -23,7 +23,7 @@ pub(crate) use avx512::Avx512;
 pub(crate) use neon::Neon;
 
 use crate::Activation;
-use crate::quantized::Output;
+use crate::quantized::{Addition, Output};
 
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;
@@ -54,6 +54,10 @@ pub(crate) trait Simd: Copy {
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
     /// Wraps around.
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// Wraps around.
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a >> bits`, with `bits` below 32.
+    fn shift_right(self, a: Self::I32, bits: u32) -> Self::I32;
     fn to_f32(self, a: Self::I32) -> Self::F32;
     /// `from.map(i32::from)`
     fn widen(self, from: &[Activation; LANES]) -> Self::I32;
@@ -63,8 +67,26 @@ pub(crate) trait Simd: Copy {
     fn store_bytes(self, value: Self::Bytes, to: &mut [Activation; LANES]);
     fn max_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     fn min_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// `values.map(|value| output.pack(value))`
+    fn pack(self, values: Self::I32, output: &Output, to: &mut [Activation; LANES]);
     /// `scaled.map(|scaled| output.quantize(scaled))`, for what is not NaN.
     fn quantize(self, scaled: Self::F32, output: &Output, to: &mut [Activation; LANES]);
+
+    /// [`Addition::apply`] to each lane.
+    #[inline(always)]
+    fn add_quantized(
+        self,
+        addition: &Addition,
+        a: &[Activation; LANES],
+        b: &[Activation; LANES],
+        to: &mut [Activation; LANES],
+    ) {
+        let Addition { multipliers, offset, shift, output } = addition;
+        let a = self.mul_i32(self.widen(a), self.splat_i32(multipliers[0]));
+        let b = self.mul_i32(self.widen(b), self.splat_i32(multipliers[1]));
+        let sum = self.add_i32(self.add_i32(a, b), self.splat_i32(*offset));
+        self.pack(self.shift_right(sum, *shift), output, to);
+    }
 
     /// A splat of each of two bounds.
     #[inline(always)]

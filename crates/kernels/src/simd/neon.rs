@@ -117,6 +117,16 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn mul_i32(self, a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        each!(|a, b| vmulq_s32(a, b))
+    }
+
+    #[inline(always)]
+    fn shift_right(self, a: [int32x4_t; 4], bits: u32) -> [int32x4_t; 4] {
+        each!(|a| vshlq_s32(a, vdupq_n_s32(-(bits as i32))))
+    }
+
+    #[inline(always)]
     fn to_f32(self, a: [int32x4_t; 4]) -> [float32x4_t; 4] {
         each!(|a| vcvtq_f32_s32(a))
     }
@@ -163,11 +173,15 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn quantize(self, scaled: [float32x4_t; 4], output: &Output, to: &mut [Activation; LANES]) {
+        self.pack(each!(|scaled| vcvtnq_s32_f32(scaled)), output, to);
+    }
+
+    #[inline(always)]
+    fn pack(self, values: [int32x4_t; 4], output: &Output, to: &mut [Activation; LANES]) {
+        let [a, b, c, d] = values;
         // Every step saturates, so that the bounds can wait until the end.
         // SAFETY: NEON as above; the store is the array.
         unsafe {
-            let [a, b, c, d] = scaled;
-            let [a, b, c, d] = [vcvtnq_s32_f32(a), vcvtnq_s32_f32(b), vcvtnq_s32_f32(c), vcvtnq_s32_f32(d)];
             let zero_point = vdupq_n_s16(output.zero_point.into());
             let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(a), b), zero_point);
             let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(c), d), zero_point);

@@ -6,7 +6,7 @@ use kinglet_graph::ops::{
 use kinglet_graph::qmath::{self, AddParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::geometry::Geometry;
-use kinglet_kernels::quantized::{Output, Requantize, Weights};
+use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
 use kinglet_kernels::table::Choice;
 use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm};
 
@@ -123,7 +123,7 @@ impl<'g> Context<'g> {
             weights,
             input_zero_point,
             &requantize(&requantization),
-            addition.as_ref().map(|(addition, _)| addition),
+            addition.map(|(addition, _)| addition),
             self.threads,
         );
         let mut selected = self.image(Kernel::QConv2d(kernel));
@@ -132,22 +132,20 @@ impl<'g> Context<'g> {
     }
 
     /// The addition `add` of this node's result and another value, seen from this node.
-    fn residual_addition(&self, add: &Node) -> Result<(qgemm::ResidualAdd, ValueId), GraphError> {
+    fn residual_addition(&self, add: &Node) -> Result<(Addition, ValueId), GraphError> {
         let Op::Binary(op) = &add.op else { return Err(GraphError::Structure("a residual is an addition".into())) };
         let [a, b] = quantized_addition(self.graph, add)
             .ok_or_else(|| GraphError::Structure("a residual addition is of two stored activations".into()))?;
         let ty = |id: ValueId| &self.graph.value(id).ty;
         let p = AddParameters::new(ty(a), ty(b), ty(add.outputs[0]), op.activation)?;
         let own = usize::from(b == self.node.outputs[0]);
-        let addition = qgemm::ResidualAdd {
-            self_multiplier: p.multipliers[own],
-            other_multiplier: p.multipliers[1 - own],
-            self_zero_point: p.zero_points[own],
-            other_zero_point: p.zero_points[1 - own],
-            zero_point: p.zero_points[2],
-            min: p.min,
-            max: p.max,
-        };
+        let other = 1 - own;
+        let addition = Addition::new(
+            [p.zero_points[own], p.zero_points[other]],
+            [p.multipliers[own], p.multipliers[other]],
+            p.shift,
+            Output::new(p.zero_points[2], p.min, p.max),
+        );
         Ok((addition, if own == 0 { b } else { a }))
     }
 
@@ -230,9 +228,9 @@ impl<'g> Context<'g> {
         let Op::Binary(op) = &self.node.op else { return Ok(None) };
         if quantized_addition(self.graph, self.node).is_some() {
             let p = AddParameters::new(self.input(0), self.input(1), self.output(), op.activation)?;
-            let addend = |index| eltwise::Addend { zero_point: p.zero_points[index], multiplier: p.multipliers[index] };
-            let output = Output::new(p.zero_points[2], p.min, p.max);
-            let kernel = eltwise::QAdd::new(self.choice, addend(0), addend(1), output);
+            let [za, zb, zo] = p.zero_points;
+            let addition = Addition::new([za, zb], p.multipliers, p.shift, Output::new(zo, p.min, p.max));
+            let kernel = eltwise::QAdd::new(self.choice, addition);
             return Ok(Some(self.elementwise(Kernel::QAdd(kernel))));
         }
         let types = [self.input(0), self.input(1), self.output()];
