@@ -145,6 +145,7 @@ impl Block<'_> {
     /// with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor may this
     /// be `from_fn`: a closure in a function with target features is not inlined into one without them.)
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[expect(clippy::pointers_in_nomem_asm_block, reason = "only the address goes in and out")]
     #[inline(always)]
     fn input_rows<T, const R: usize>(&self, row: usize) -> [*const T; R] {
         let mut rows = [std::ptr::null(); R];
