@@ -52,11 +52,14 @@ pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
     let blocks = weights.chunks_exact(layer.packing.cells(&layer.geometry));
     for (weights, channel) in blocks.zip((0..).step_by(LANES)) {
         let block = Block::<D, G> { isa, layer, columns, channel, weights };
-        match (layer.packing.rows, layer.geometry.kernel[1]) {
-            (1, 3) => block.sweep::<1, X, 3>(input, rows.clone(), output, ring),
-            (1, _) => block.sweep::<1, X, 0>(input, rows.clone(), output, ring),
-            (_, 3) => block.sweep::<2, X, 3>(input, rows.clone(), output, ring),
-            (_, _) => block.sweep::<2, X, 0>(input, rows.clone(), output, ring),
+        // The usual windows have loops and distances that are known at compile time.
+        let window = (layer.geometry.kernel[1], layer.geometry.stride[1], layer.geometry.dilation[1]);
+        match (layer.packing.rows, window) {
+            (1, (3, 1, 1)) => block.sweep::<1, X, 3, 1>(input, rows.clone(), output, ring),
+            (1, (3, 2, 1)) => block.sweep::<1, X, 3, 2>(input, rows.clone(), output, ring),
+            (1, _) => block.sweep::<1, X, 0, 0>(input, rows.clone(), output, ring),
+            (_, (3, 1, 1)) => block.sweep::<2, X, 3, 1>(input, rows.clone(), output, ring),
+            (_, _) => block.sweep::<2, X, 0, 0>(input, rows.clone(), output, ring),
         }
     }
 }
@@ -73,9 +76,10 @@ struct Block<'a, D: Dot<G>, const G: usize> {
 }
 
 impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
-    /// `rows` of the output, `R` at a time. `K` is the width of the window, or 0 for any.
+    /// `rows` of the output, `R` at a time. `K` is the width of the window and `S` its horizontal stride, without dilation;
+    /// or both are 0, for any.
     #[inline(always)]
-    fn sweep<const R: usize, const X: usize, const K: usize>(
+    fn sweep<const R: usize, const X: usize, const K: usize, const S: usize>(
         &self,
         input: &[Activation],
         rows: Range<usize>,
@@ -93,7 +97,7 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
                 let line = (first + group) % groups * self.columns;
                 self.fill(input, y, group, &mut ring[line..line + self.columns]);
             }
-            self.slide::<R, X, K>(ring, first, output);
+            self.slide::<R, X, K, S>(ring, first, output);
             first = (first + shift) % groups;
             fresh = groups - shift;
         }
@@ -160,51 +164,56 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
 
     /// All windows of `R` output rows; `output` holds those of them that exist.
     #[inline(always)]
-    fn slide<const R: usize, const X: usize, const K: usize>(
+    fn slide<const R: usize, const X: usize, const K: usize, const S: usize>(
         &self,
         ring: &[D::Cell],
         first: usize,
         output: &mut [Activation],
     ) {
         let width = self.layer.geometry.output[1];
-        let tail = Tail::new(self);
+        let tail = Tail::new(self, output.len());
         if width < X {
             for x in 0..width {
-                tail.store(self.tile::<R, 1, K>(ring, first, x), x, output);
+                tail.store(self.tile::<R, 1, K, S>(ring, first, x), x, output);
             }
             return;
         }
         for x in (0..width).step_by(X) {
             // The last tile overlaps the one before.
             let x = x.min(width - X);
-            tail.store(self.tile::<R, X, K>(ring, first, x), x, output);
+            tail.store(self.tile::<R, X, K, S>(ring, first, x), x, output);
         }
     }
 
     /// The sums of `R` rows by `X` columns of the output, from column `x` on.
     #[inline(always)]
-    fn tile<const R: usize, const X: usize, const K: usize>(
+    fn tile<const R: usize, const X: usize, const K: usize, const S: usize>(
         &self,
         ring: &[D::Cell],
         first: usize,
         x: usize,
     ) -> [[Sums<D, G>; R]; X] {
         let Geometry { stride, dilation, kernel, .. } = self.layer.geometry;
-        let width = if K == 0 { kernel[1] } else { K };
+        let (width, stride, dilation) = if K == 0 { (kernel[1], stride[1], dilation[1]) } else { (K, S, 1) };
         let groups = self.layer.packing.groups;
         let bias = self.layer.bias[self.channel..].first_chunk().expect("a whole block");
         let mut sums = [[self.isa.simd().load_i32(bias); R]; X];
         debug_assert!(self.weights.len() == groups * width * R && ring.len() == groups * self.columns);
+        debug_assert!((x + X - 1) * stride + (width - 1) * dilation < self.columns);
         for group in 0..groups {
             let slot = if first + group < groups { first + group } else { first + group - groups };
+            // SAFETY: there is a line for each group, with the columns that the windows of an output row reach; there is a
+            // cell of weights for each group, window column and row.
+            let (cells, weights) = unsafe {
+                let cells = ring.as_ptr().add(slot * self.columns + x * stride);
+                (cells, self.weights.as_ptr().add(group * width * R))
+            };
             for kx in 0..width {
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let column = (x + i) * stride[1] + kx * dilation[1];
-                    // SAFETY: a line has the columns that the windows of an output row reach, and `x + i` is one of them.
-                    let cell = unsafe { ring.get_unchecked(slot * self.columns + column) };
                     for (r, sum) in sums.iter_mut().enumerate() {
-                        // SAFETY: a block has a cell of weights for each group, window column and row.
-                        let weights = unsafe { self.weights.get_unchecked((group * width + kx) * R + r) };
+                        // SAFETY: as above; `x + i` is a window of the row.
+                        let (cell, weights) =
+                            unsafe { (&*cells.add(i * stride + kx * dilation), &*weights.add(kx * R + r)) };
                         *sum = self.isa.dot(*sum, cell, weights);
                     }
                 }
@@ -219,17 +228,20 @@ struct Tail<S: Simd> {
     simd: S,
     multipliers: S::F32,
     output: Output,
-    /// Elements of an output row and of a pixel.
+    /// The output's elements, those of a row, and its rows.
+    len: usize,
     row: usize,
+    rows: usize,
+    /// Elements of a pixel, the first channel of the block, and how many there are.
     pixel: usize,
-    /// The channels of the block.
     first: usize,
     present: usize,
 }
 
 impl<S: Simd> Tail<S> {
+    /// For an output of `len` elements, which are whole rows.
     #[inline(always)]
-    fn new<D: Dot<G, Simd = S>, const G: usize>(block: &Block<D, G>) -> Tail<S> {
+    fn new<D: Dot<G, Simd = S>, const G: usize>(block: &Block<D, G>, len: usize) -> Tail<S> {
         let Geometry { output: [_, width, channels], .. } = block.layer.geometry;
         let simd = block.isa.simd();
         let multipliers = block.layer.multipliers[block.channel..].first_chunk().expect("a whole block");
@@ -237,21 +249,28 @@ impl<S: Simd> Tail<S> {
             simd,
             multipliers: simd.load(multipliers),
             output: block.layer.output,
+            len,
             row: width * channels,
+            rows: len / (width * channels),
             pixel: channels,
             first: block.channel,
             present: LANES.min(channels - block.channel),
         }
     }
 
-    /// Requantizes a tile whose first column is `x`; `output` holds those of its rows that exist.
+    /// Requantizes those rows of a tile that exist; its first column is `x`.
     #[inline(always)]
     fn store<const R: usize, const X: usize>(&self, tile: [[S::I32; R]; X], x: usize, output: &mut [Activation]) {
+        debug_assert!(output.len() == self.len && (x + X) * self.pixel <= self.row);
         for (i, sums) in tile.into_iter().enumerate() {
-            let mut start = (x + i) * self.pixel + self.first;
-            for sum in sums {
-                let Some(place) = output.get_mut(start..start + self.present) else { break };
+            for (r, sum) in sums.into_iter().enumerate() {
+                if r >= self.rows {
+                    break;
+                }
                 let scaled = self.simd.mul(self.simd.to_f32(sum), self.multipliers);
+                let start = r * self.row + (x + i) * self.pixel + self.first;
+                // SAFETY: the row, the pixel and the block's channels of it are inside the output.
+                let place = unsafe { output.get_unchecked_mut(start..start + self.present) };
                 if let Some(whole) = place.first_chunk_mut() {
                     self.simd.quantize(scaled, &self.output, whole);
                 } else {
@@ -259,7 +278,6 @@ impl<S: Simd> Tail<S> {
                     self.simd.quantize(scaled, &self.output, &mut whole);
                     place.copy_from_slice(&whole[..self.present]);
                 }
-                start += self.row;
             }
         }
     }
