@@ -385,12 +385,13 @@ const OVERFLOW: &str = "[...document.querySelectorAll('body *')].filter(element 
             && getComputedStyle(element).display === 'block');
 }).map(element => element.outerHTML.slice(0, 80))";
 
-/// What jumped since the page was opened, by Chromium's own measure of layout shifts; a digit more or less is none.
+/// Elements that jumped since the page was opened, by Chromium's own measure of layout shifts. Text that changes within
+/// its element is none, nor is a unit that follows a number.
 const SHIFTS: &str = "new Promise(resolve => {
     const jumped = [];
-    new PerformanceObserver(list => list.getEntries().filter(entry => entry.value > 0.001).forEach(entry => entry.sources.forEach(({ node }) =>
-        jumped.push(`${node?.nodeName} ${node?.className} by ${entry.value.toFixed(3)}`))))
-        .observe({ type: 'layout-shift', buffered: true });
+    new PerformanceObserver(list => list.getEntries().forEach(({ value, sources }) => sources.forEach(({ node }) => {
+        if (node instanceof Element && value > 0.001) jumped.push(`${node.nodeName} ${node.className} by ${value}`);
+    }))).observe({ type: 'layout-shift', buffered: true });
     setTimeout(() => resolve(jumped), 100);
 })";
 
