@@ -1,5 +1,7 @@
-//! What the integration tests share: NumPy files, and the test data's directory.
+//! What the integration tests share: NumPy files, model files written on the spot, and the test data's directory.
 #![allow(dead_code, reason = "each test uses a part of it")]
+
+pub mod file;
 
 use std::path::{Path, PathBuf};
 

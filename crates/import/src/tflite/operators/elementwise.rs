@@ -3,7 +3,7 @@
 use kinglet_graph::Op;
 use kinglet_graph::ops::{Activation, Binary, BinaryKind, Unary};
 
-use super::{Operator, Problem};
+use super::{Operator, Problem, unsupported};
 use crate::tflite::builder::{Builder, Form};
 use crate::tflite::schema;
 
@@ -38,11 +38,15 @@ pub fn prelu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     op.emit(b, Op::Prelu, inputs)
 }
 
-/// CAST: the numbers as they are stored, whatever scale they have.
+/// CAST, of plain numbers: of quantized ones it would take what is stored, which has no meaning of its own.
 pub fn cast(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     op.arity(1..=1, 1)?;
-    let input = b.read(op.input(0)?, Form::Stored)?;
-    op.emit_output(b, 0, Form::Stored, Op::Cast, vec![Some(input)])
+    let [from, to] = [op.input(0)?, op.output(0)?];
+    if b.tensor(from)?.ty.quantization.is_some() || b.tensor(to)?.ty.quantization.is_some() {
+        return unsupported("of quantized numbers");
+    }
+    let input = op.value(b, 0)?;
+    op.emit(b, Op::Cast, vec![Some(input)])
 }
 
 /// QUANTIZE: takes and makes the form of uint8 that is there or asked for, so that no second conversion stands beside it.
