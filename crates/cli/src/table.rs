@@ -45,7 +45,7 @@ impl Table {
         let mut widths = self.widths();
         let (last, others) = widths.split_last_mut().expect("a table has columns");
         let room = width.saturating_sub(others.iter().map(|width| width + 2).sum());
-        *last = (*last).min(room.max(8));
+        *last = (*last).min(room.max(6));
         let line = |cells: &[&str]| {
             let cell = |(index, cell): (usize, &&str)| {
                 let cell = truncate_str(cell, widths[index], "…");

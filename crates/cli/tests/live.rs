@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{data, error_line, fields, json, kinglet, small_model, stdout};
+use support::{assert_fields, data, error_line, json, kinglet, small_model, stdout};
 
 fn live(data: &Path, source: &Path) -> Command {
     let mut command = kinglet(Path::new("/nonexistent"));
@@ -25,9 +25,10 @@ fn frames_are_answered_and_counted() {
         json(live(&data, &data.join("imagenet")).args(["--no-web", "--fps", "30", "--frames", "45", "--top", "3"]));
     assert!(reports.len() >= 2, "a line a second, and one at the end: {reports:?}");
     let last = reports.last().unwrap();
-    assert_eq!(fields(last), ["fps", "inference_ms", "latency_ms", "captured", "inferred", "dropped", "top"]);
-    assert_eq!((fields(&last["inference_ms"]), fields(&last["latency_ms"])), (vec!["p50", "p99"], vec!["p50", "p99"]));
-    assert_eq!(fields(&last["top"][0]), ["index", "label", "score"]);
+    assert_fields(last, &["fps", "inference_ms", "latency_ms", "captured", "inferred", "dropped", "top"]);
+    assert_fields(&last["inference_ms"], &["p50", "p99"]);
+    assert_fields(&last["latency_ms"], &["p50", "p99"]);
+    assert_fields(&last["top"][0], &["index", "label", "score"]);
     assert_eq!(last["top"].as_array().unwrap().len(), 3);
     let count = |field: &str| last[field].as_u64().unwrap();
     assert_eq!(count("inferred"), 45);

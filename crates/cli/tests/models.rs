@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{data, error_line, fields, json, kinglet, small_model, stdout};
+use support::{assert_fields, data, error_line, json, kinglet, small_model, stdout};
 
 /// The command in a folder without a cache; models are given as paths.
 fn command(arguments: &[&str]) -> std::process::Command {
@@ -24,23 +24,25 @@ fn text(path: &Path) -> &str {
 fn classify_names_what_is_in_images() {
     let Some(data) = data() else { return };
     let model = data.join("models/tf2_mobilenet_v2_1.0_224_ptq.tflite");
-    let images = [data.join("grace_hopper.bmp"), data.join("imagenet/0000_tench.jpg")];
+    let images = ["0000_tench.jpg", "0292_tiger.jpg"].map(|file| data.join("imagenet").join(file));
     let arguments = ["classify", text(&model), text(&images[0]), text(&images[1]), "--top", "3"];
     let answers = json(&mut command(&arguments));
     assert_eq!(answers.len(), 2);
-    for (answer, (file, best)) in answers.iter().zip(images.iter().zip(["military uniform", "tench, Tinca tinca"])) {
-        assert_eq!(fields(answer), ["file", "predictions", "preprocess_ms", "inference_ms"]);
+    for (answer, (file, best)) in
+        answers.iter().zip(images.iter().zip(["tench, Tinca tinca", "tiger, Panthera tigris"]))
+    {
+        assert_fields(answer, &["file", "predictions", "preprocess_ms", "inference_ms"]);
         assert_eq!(answer["file"], text(file));
         let predictions = answer["predictions"].as_array().unwrap();
         assert_eq!(predictions.len(), 3);
-        assert_eq!(fields(&predictions[0]), ["index", "label", "score"]);
+        assert_fields(&predictions[0], &["index", "label", "score"]);
         assert_eq!(predictions[0]["label"], best);
         let scores: Vec<f64> = predictions.iter().map(|one| one["score"].as_f64().unwrap()).collect();
         assert!(scores.is_sorted_by(|a, b| a >= b) && scores[0] <= 1.0 && scores[2] >= 0.0, "{scores:?}");
         assert!(answer["preprocess_ms"].as_f64().unwrap() > 0.0 && answer["inference_ms"].as_f64().unwrap() > 0.0);
     }
     let shown = stdout(&mut command(&arguments));
-    assert!(shown.contains("military uniform") && !shown.contains('\x1b'), "{shown}");
+    assert!(shown.contains("tiger, Panthera tigris") && !shown.contains('\x1b'), "{shown}");
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn eval_measures_accuracy() {
     let Some(data) = data() else { return };
     let (model, images) = (small_model(&data), data.join("imagenet"));
     let accuracy = &json(&mut command(&["eval", text(&model), "--data", text(&images)]))[0];
-    assert_eq!(fields(accuracy), ["images", "top1", "top5", "median_ms"]);
+    assert_fields(accuracy, &["images", "top1", "top5", "median_ms"]);
     assert_eq!(accuracy["images"], 500);
     // The data's README: 45.2 and 71.4 percent.
     let percent = |field: &str| accuracy[field].as_f64().unwrap();
@@ -99,13 +101,7 @@ fn eval_measures_accuracy() {
 fn eval_takes_one_folder_a_class() {
     let Some(data) = data() else { return };
     let folder = tempfile::tempdir().unwrap();
-    for (class, file) in [
-        ("tench, Tinca tinca", "0000_tench.jpg"),
-        (
-            "great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias",
-            "0002_great_white_shark.jpg",
-        ),
-    ] {
+    for (class, file) in [("tench, Tinca tinca", "0000_tench.jpg"), ("tiger, Panthera tigris", "0292_tiger.jpg")] {
         fs::create_dir(folder.path().join(class)).unwrap();
         fs::copy(data.join("imagenet").join(file), folder.path().join(class).join(file)).unwrap();
     }
@@ -136,8 +132,8 @@ fn run_gives_what_litert_gave() {
         models += 1;
         let input = golden.join("00.in.npy");
         let ran = &json(&mut command(&["run", text(&model), "--input", text(&input), "--output", text(&output)]))[0];
-        assert_eq!(fields(ran), ["outputs"]);
-        assert_eq!(fields(&ran["outputs"][0]), ["name", "shape", "dtype"]);
+        assert_fields(ran, &["outputs"]);
+        assert_fields(&ran["outputs"][0], &["name", "shape", "dtype"]);
         assert_eq!(ran["outputs"][0]["dtype"], "uint8");
         let expected = elements(&golden.join("00.out.npy"));
         let found = elements(&output);
@@ -219,7 +215,7 @@ fn bench_measures() {
     let usual =
         ["model", "threads", "kernels", "runs", "median_ms", "p99_ms", "min_ms", "arena_bytes", "weights_bytes"];
     let report = bench(&["--threads", "2", "--kernels", "scalar"]);
-    assert_eq!(fields(&report), usual);
+    assert_fields(&report, &usual);
     assert_eq!((&report["threads"], &report["kernels"]), (&2.into(), &"scalar".into()));
     let of = |field: &str| report[field].as_f64().unwrap();
     assert!(of("min_ms") > 0.0 && of("min_ms") <= of("median_ms") && of("median_ms") <= of("p99_ms"), "{report}");
@@ -227,7 +223,7 @@ fn bench_measures() {
 
     let report = bench(&["--profile"]);
     let rows = report["profile"].as_array().unwrap();
-    assert_eq!(fields(&rows[0]), ["node", "op", "kernel", "ms", "gmacs", "share"]);
+    assert_fields(&rows[0], &["node", "op", "kernel", "ms", "gmacs", "share"]);
     let share: f64 = rows.iter().map(|row| row["share"].as_f64().unwrap()).sum();
     assert!((share - 100.0).abs() < 1.0, "{share}");
     let shown = stdout(command(&["bench", text(&model), "--seconds", "0.05", "--profile"]).args(["--threads", "1"]));
@@ -251,10 +247,10 @@ fn inspect_shows_the_model() {
         "arena_bytes",
         "weights_bytes",
     ];
-    assert_eq!(fields(report), expected);
+    assert_fields(report, &expected);
     assert_eq!((&report["model"], &report["file_bytes"]), (&"mobilenet_v1_0.25_128_quant".into(), &525_598.into()));
     let input = &report["inputs"][0];
-    assert_eq!(fields(input), ["name", "dtype", "shape", "scale", "zero_point"]);
+    assert_fields(input, &["name", "dtype", "shape", "scale", "zero_point"]);
     assert_eq!((&input["dtype"], &input["zero_point"]), (&"uint8".into(), &128.into()));
     assert_eq!(input["shape"], serde_json::json!([1, 128, 128, 3]));
     // MobileNets (Howard et al., 2017), table 7: 0.25 at 128 has 14 million multiply-adds and 0.5 million parameters.

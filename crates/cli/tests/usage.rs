@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 
-use support::{error_line, fields, json, kinglet, stdout};
+use support::{assert_fields, error_line, json, kinglet, stdout};
 
 const NOWHERE: &str = "/nonexistent";
 const COMMANDS: [&str; 10] =
@@ -66,7 +66,7 @@ fn completions_are_scripts() {
 #[test]
 fn kernels_say_what_runs() {
     let report = &json(kinglet(Path::new(NOWHERE)).arg("kernels"))[0];
-    assert_eq!(fields(report), ["architecture", "cores", "instruction_sets", "families"]);
+    assert_fields(report, &["architecture", "cores", "instruction_sets", "families"]);
     let available = |set: &serde_json::Value| set["available"] == true;
     let sets: Vec<_> = report["instruction_sets"].as_array().unwrap().iter().filter(|set| available(set)).collect();
     assert!(sets.iter().any(|set| set["name"] == "scalar"));

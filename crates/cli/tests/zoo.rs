@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use server::{Answer, Server};
-use support::{data, error_line, fields, json, kinglet, small_model, stdout};
+use support::{assert_fields, data, error_line, json, kinglet, small_model, stdout};
 
 const SMALL: &str = "mobilenet_v1_0.25_128";
 
@@ -24,7 +24,7 @@ fn models_are_listed() {
     let home = tempfile::tempdir().unwrap();
     let list = &json(kinglet(home.path()).arg("models"))[0];
     let first = &list.as_array().unwrap()[0];
-    assert_eq!(fields(first), ["name", "description", "size", "licence", "address", "sha256", "path", "fetched"]);
+    assert_fields(first, &["name", "description", "size", "licence", "address", "sha256", "path", "fetched"]);
     assert_eq!((&first["name"], &first["fetched"]), (&"mobilenet_v2".into(), &false.into()));
     assert!(stdout(kinglet(home.path()).arg("models")).contains(SMALL));
 }

@@ -18,7 +18,7 @@ use crate::{fetch, output};
   kinglet inspect model.tflite --json
 
 Operators are shown as they run: after optimization, with those that are computed together joined by +.
-Quantized tensors mean (q - zero point) * scale.")]
+MMAC: millions of multiply-adds. Quantized tensors mean (q - zero) * scale.")]
 pub struct Inspect {
     /// A model file, or a name that `kinglet models` lists
     model: String,
@@ -81,12 +81,9 @@ impl Type {
         self.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
     }
 
-    fn scale(&self) -> String {
-        self.scale.map_or_else(String::new, |scale| format!("{scale:.6}"))
-    }
-
-    fn zero_point(&self) -> String {
-        self.zero_point.map_or_else(String::new, |zero_point| zero_point.to_string())
+    /// Scale and zero point, where there are any.
+    fn quantization(&self) -> String {
+        self.scale.zip(self.zero_point).map_or_else(String::new, |(scale, zero)| format!("{scale:.4}, {zero}"))
     }
 }
 
@@ -127,29 +124,18 @@ fn print(report: &Report<'_>) -> Result<()> {
     if !report.description.is_empty() {
         output::line(report.description)?;
     }
-    let mut ports = Table::new(&[left(""), left("type"), left("shape"), right("scale"), right("zero"), left("name")]);
+    let mut ports = Table::new(&[left(""), left("type"), left("shape"), left("scale, zero"), left("name")]);
     let inputs = report.inputs.iter().map(|tensor| ("input", tensor));
     for (what, Tensor { name, ty }) in inputs.chain(report.outputs.iter().map(|tensor| ("output", tensor))) {
-        ports.row([what.into(), ty.dtype.into(), ty.shape(), ty.scale(), ty.zero_point(), name.clone()]);
+        ports.row([what.into(), ty.dtype.into(), ty.shape(), ty.quantization(), name.clone()]);
     }
     output::line(format!("\n{ports}\n"))?;
-    let mut nodes = Table::new(&[
-        right("#"),
-        left("operator"),
-        left("gives"),
-        left("type"),
-        right("scale"),
-        right("zero"),
-        right("M mul-adds"),
-        left("kernel"),
-    ]);
-    for (index, node) in report.nodes.iter().enumerate() {
-        let work =
-            if node.multiply_adds > 0 { format!("{:.2}", node.multiply_adds as f64 / 1e6) } else { String::new() };
-        let Type { dtype, .. } = node.output;
-        let (shape, scale, zero_point) = (node.output.shape(), node.output.scale(), node.output.zero_point());
-        let kernel = node.kernel.to_owned();
-        nodes.row([index.to_string(), node.op.clone(), shape, dtype.into(), scale, zero_point, work, kernel]);
+    let columns = [left("operator"), left("kernel"), right("MMAC"), left("gives"), left("type"), left("scale, zero")];
+    let mut nodes = Table::new(&columns);
+    for Node { op, kernel, multiply_adds, output, .. } in &report.nodes {
+        let work = if *multiply_adds > 0 { format!("{:.1}", *multiply_adds as f64 / 1e6) } else { String::new() };
+        let (shape, dtype, quantization) = (output.shape(), output.dtype.to_owned(), output.quantization());
+        nodes.row([op.clone(), (*kernel).to_owned(), work, shape, dtype, quantization]);
     }
     output::line(format!("{nodes}\n"))?;
     let (arena, weights) = (output::bytes(report.arena_bytes as u64), output::bytes(report.weights_bytes as u64));

@@ -55,8 +55,7 @@ impl Models {
         if common.json {
             return output::json(&listings);
         }
-        let mut table =
-            Table::new(&[left("name"), right("size"), left("fetched"), left("licence"), left("what it is")]);
+        let mut table = Table::new(&[left("name"), right("size"), left("here"), left("licence"), left("what it is")]);
         for model in listings {
             let fetched = if model.fetched { "yes" } else { "no" };
             let size = output::bytes(model.size);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -26,9 +27,11 @@ pub fn json(command: &mut Command) -> Vec<Value> {
     stdout(command.arg("--json")).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The names of an object's fields, in order.
-pub fn fields(value: &Value) -> Vec<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+/// Checks that an object has these fields and no others.
+#[track_caller]
+pub fn assert_fields(value: &Value, expected: &[&str]) {
+    let names: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, expected.iter().copied().collect());
 }
 
 /// The one line of a command that must fail with status 1, printing nothing else.

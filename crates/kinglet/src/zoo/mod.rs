@@ -57,8 +57,9 @@ const USUAL: PreprocessOptions = PreprocessOptions { resize: None, crop: None, m
 /// Every model of the zoo; the first is the default.
 pub const ENTRIES: &[Entry] = &[
     Entry {
+        // Post-training quantization, a scale a channel: 86.2 % top-1 on 500 photographs, one of each second class.
         name: "mobilenet_v2",
-        description: "MobileNetV2 1.0, 224x224, ImageNet, int8 (post-training quantization, a scale a channel)",
+        description: "MobileNetV2, 224x224, int8",
         address: coral!("tf2_mobilenet_v2_1.0_224_ptq.tflite"),
         sha256: "5d3137241276e79c86d14a74fe43581398ae0e815191d3dba45495b810840e8c",
         size: 4_070_174,
@@ -67,8 +68,9 @@ pub const ENTRIES: &[Entry] = &[
         licence: "Apache-2.0",
     },
     Entry {
+        // Quantization-aware training, a scale a tensor, weight zero points that are not 0: 88.2 % there.
         name: "mobilenet_v2_uint8",
-        description: "MobileNetV2 1.0, 224x224, ImageNet, uint8 (quantization-aware training, a scale a tensor)",
+        description: "MobileNetV2, 224x224, uint8",
         address: coral!("mobilenet_v2_1.0_224_quant.tflite"),
         sha256: "7aad0c74c5e3c06e5eb3c827e13304fdd68a83da6087d92ee169c24ff9fd4776",
         size: 3_610_798,
@@ -77,8 +79,9 @@ pub const ENTRIES: &[Entry] = &[
         licence: "Apache-2.0",
     },
     Entry {
+        // Very small and fast, far less accurate: 45.2 % there.
         name: "mobilenet_v1_0.25_128",
-        description: "MobileNetV1 0.25, 128x128, ImageNet, uint8: very small and fast, far less accurate",
+        description: "MobileNetV1 0.25, 128x128, uint8",
         address: coral!("mobilenet_v1_0.25_128_quant.tflite"),
         sha256: "cb273c23ee76374b05b9583177e28aa19744858a7679c56a250e83d0333da785",
         size: 525_598,

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use console::Term;
 use kinglet::kernels::table::Choice;
-use kinglet::vision::live::{self, LiveOptions, Audience};
+use kinglet::vision::live::{self, Audience, LiveOptions};
 use kinglet::vision::page::{About, Hub, Server};
 use kinglet::vision::sources::{self, SourceOptions};
 use kinglet::{Classifier, Model, zoo};
