@@ -53,13 +53,13 @@ pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
     for (weights, channel) in blocks.zip((0..).step_by(LANES)) {
         let block = Block::<D, G> { isa, layer, columns, channel, weights };
         // The usual windows have loops and distances that are known at compile time.
-        let window = (layer.geometry.kernel[1], layer.geometry.stride[1], layer.geometry.dilation[1]);
-        match (layer.packing.rows, window) {
-            (1, (3, 1, 1)) => block.sweep::<1, X, 3, 1>(input, rows.clone(), output, ring),
-            (1, (3, 2, 1)) => block.sweep::<1, X, 3, 2>(input, rows.clone(), output, ring),
-            (1, _) => block.sweep::<1, X, 0, 0>(input, rows.clone(), output, ring),
-            (_, (3, 1, 1)) => block.sweep::<2, X, 3, 1>(input, rows.clone(), output, ring),
-            (_, _) => block.sweep::<2, X, 0, 0>(input, rows.clone(), output, ring),
+        let Geometry { kernel, stride, dilation, .. } = layer.geometry;
+        match (layer.packing.rows, kernel, stride[1], dilation[1]) {
+            (1, [3, 3], 1, 1) => block.sweep::<1, X, 3, 1>(input, rows.clone(), output, ring),
+            (1, [3, 3], 2, 1) => block.sweep::<1, X, 3, 2>(input, rows.clone(), output, ring),
+            (1, ..) => block.sweep::<1, X, 0, 0>(input, rows.clone(), output, ring),
+            (_, [3, 3], 1, 1) => block.sweep::<2, X, 3, 1>(input, rows.clone(), output, ring),
+            (_, ..) => block.sweep::<2, X, 0, 0>(input, rows.clone(), output, ring),
         }
     }
 }
@@ -76,8 +76,8 @@ struct Block<'a, D: Dot<G>, const G: usize> {
 }
 
 impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
-    /// `rows` of the output, `R` at a time. `K` is the width of the window and `S` its horizontal stride, without dilation;
-    /// or both are 0, for any.
+    /// `rows` of the output, `R` at a time. `K` is the height and width of the window and `S` its horizontal stride, without
+    /// dilation; or both are 0, for any.
     #[inline(always)]
     fn sweep<const R: usize, const X: usize, const K: usize, const S: usize>(
         &self,
@@ -195,7 +195,7 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
     ) -> [[Sums<D, G>; R]; X] {
         let Geometry { stride, dilation, kernel, .. } = self.layer.geometry;
         let (width, stride, dilation) = if K == 0 { (kernel[1], stride[1], dilation[1]) } else { (K, S, 1) };
-        let groups = self.layer.packing.groups;
+        let groups = if K == 0 { self.layer.packing.groups } else { K.div_ceil(G) };
         let bias = self.layer.bias[self.channel..].first_chunk().expect("a whole block");
         let mut sums = [[self.isa.simd().load_i32(bias); R]; X];
         debug_assert!(self.weights.len() == groups * width * R && ring.len() == groups * self.columns);
