@@ -8,10 +8,7 @@ use std::path::Path;
 use image::codecs::{bmp::BmpDecoder, png::PngDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, RgbImage};
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
+use libjpeg_turbo_rs::{ComponentInfo, DecodeLimits, Decoder, PixelFormat};
 
 use crate::color;
 use crate::error::{Result, VisionError};
@@ -137,37 +134,52 @@ pub(crate) fn jpeg_header(bytes: &[u8]) -> Result<JpegHeader> {
     open_jpeg(bytes).map(|(_, header)| header)
 }
 
-fn open_jpeg(bytes: &[u8]) -> Result<(JpegDecoder<ZCursor<&[u8]>>, JpegHeader)> {
+/// The most scans that a progressive JPEG may have. Encoders write some ten; each costs a pass over the whole picture.
+const MAX_SCANS: usize = 128;
+
+fn open_jpeg(bytes: &[u8]) -> Result<(Decoder<'_>, JpegHeader)> {
     match jpeg::extent(bytes) {
         Extent::Whole(_) => {}
         Extent::Cut => return Err(damaged("JPEG", "cut short: it ends before its end-of-image marker")),
         Extent::Invalid => return Err(damaged("JPEG", "damaged: its markers are not in order")),
     }
-    // The decoder's own limits are looser than ours, so that it is our message that is seen.
-    let side = usize::from(u16::MAX);
-    let options =
-        DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_max_width(side).set_max_height(side);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|e| damaged("JPEG", format!("{e:?}")))?;
-    let info = decoder.info().ok_or_else(|| damaged("JPEG", "no frame header"))?;
-    let (width, height) = (info.width.into(), info.height.into());
-    check_size("JPEG", width, height)?;
+    let limits = DecodeLimits { max_scans: MAX_SCANS, ..DecodeLimits::default() };
+    let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(|e| damaged("JPEG", e))?;
+    decoder.set_output_format(PixelFormat::Rgb);
+    let (width, height) = (u32::from(decoder.header().width), u32::from(decoder.header().height));
+    check_size("JPEG", width.into(), height.into())?;
     // Each block of 8×8 samples takes a bit at the very least, and one block covers 32×32 pixels at the very most.
-    if width * height / 1024 > bytes.len() as u64 * 8 {
+    if u64::from(width) * u64::from(height) / 1024 > bytes.len() as u64 * 8 {
         return Err(damaged("JPEG", format!("{} bytes cannot hold {width}x{height} pixels", bytes.len())));
     }
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    if !is_common_sampling(&decoder.header().components) {
+        return Err(damaged("JPEG", "color components of sizes that are not supported"));
+    }
+    let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    Ok((decoder, JpegHeader { width: info.width.into(), height: info.height.into(), orientation }))
+    Ok((decoder, JpegHeader { width, height, orientation }))
+}
+
+/// Whether the second and third of four color components are of one size, and the other two of full size, a multiple of it, as
+/// every encoder writes CMYK and YCCK. The decoder takes that for granted, and would panic.
+fn is_common_sampling(components: &[ComponentInfo]) -> bool {
+    let sampling = |component: &ComponentInfo| (component.horizontal_sampling, component.vertical_sampling);
+    match components {
+        [c, m, y, k] => {
+            let (full, part) = (sampling(c), sampling(m));
+            sampling(k) == full && sampling(y) == part && full.0.is_multiple_of(part.0) && full.1.is_multiple_of(part.1)
+        }
+        _ => true,
+    }
 }
 
 fn jpeg_into(bytes: &[u8], out: &mut Rgb) -> Result<Orientation> {
-    let (mut decoder, header) = open_jpeg(bytes)?;
+    let (decoder, header) = open_jpeg(bytes)?;
     let pixels = out.reshape(header.width, header.height);
-    if decoder.output_buffer_size() != Some(pixels.len()) {
-        return Err(damaged("JPEG", "a color space that is not supported; gray, YCbCr, RGB, CMYK and YCCK are"));
+    let decoded = decoder.decode_image_into(pixels).map_err(|e| damaged("JPEG", e))?;
+    if decoded.bytes_written != pixels.len() {
+        return Err(damaged("JPEG", "not all of its pixels are there"));
     }
-    decoder.decode_into(pixels).map_err(|e| damaged("JPEG", format!("{e:?}")))?;
     Ok(header.orientation)
 }
 

@@ -1,6 +1,9 @@
 //! Image files, good and hostile: each bad one is an error that says what it is, and none takes memory that its bytes do
 //! not call for.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use kinglet_vision::decode;
 
 /// A JPEG of a pattern with fine detail.
@@ -61,22 +64,98 @@ fn a_jpeg_cut_anywhere_is_an_error() {
     assert!(error(&whole[..whole.len() / 2]).contains("cut short"));
 }
 
+/// Small JPEGs of every kind that is decoded, and the pixels that libjpeg-turbo makes of them: the folder's README says how
+/// they were made.
+fn kinds() -> Vec<(String, Vec<u8>, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jpeg");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == "jpg"));
+    files.sort();
+    let read = |path: &Path| std::fs::read(path).unwrap();
+    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    files.iter().map(|path| (name(path), read(path), read(&path.with_extension("rgb")))).collect()
+}
+
 #[test]
-fn no_damage_makes_the_decoder_panic() {
-    let whole = jpeg(40, 40, jpeg_encoder::ColorType::Rgb);
-    let mut noise = 0x9E37_79B9u32;
-    for _ in 0..500 {
-        let mut damaged = whole.clone();
-        for _ in 0..3 {
-            noise ^= noise << 13;
-            noise ^= noise >> 17;
-            noise ^= noise << 5;
-            let at = noise as usize % damaged.len();
-            damaged[at] = (noise >> 24) as u8;
-        }
-        // Any answer will do: a picture of some size, or an error.
-        let _ = decode::image(&damaged);
+fn every_kind_of_jpeg_decodes_to_the_bytes_of_libjpeg_turbo() {
+    let kinds = kinds();
+    assert_eq!(kinds.len(), 12);
+    for (name, jpeg, rgb) in kinds {
+        let picture = decode::image(&jpeg).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(picture.bytes() == rgb, "{name}");
     }
+}
+
+/// One small damage: a byte or a bit changed, bytes taken out or put in, the end cut off. Half of them hit the headers,
+/// where a byte decides more.
+fn damage(jpeg: &mut Vec<u8>, next: &mut impl FnMut() -> usize) {
+    let scan = jpeg.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap_or(0) + 14;
+    let reach = if next() % 2 == 0 { scan.min(jpeg.len()) } else { jpeg.len() };
+    let at = next() % reach;
+    let end = (at + 1 + next() % 32).min(jpeg.len());
+    match next() % 6 {
+        0 => jpeg[at] = next() as u8,
+        1 => jpeg[at] ^= 1 << (next() % 8),
+        2 => jpeg[at] = [0, 1, 4, 0x11, 0x41, 0x7F, 0x80, 0xFF][next() % 8],
+        3 => drop(jpeg.drain(at + 1..end)),
+        4 => drop(jpeg.splice(at..at, jpeg[at..end].to_vec())),
+        // With an end-of-image marker, so that it is the decoder that finds out.
+        _ => jpeg.splice(at.., [0xFF, 0xD9]).for_each(drop),
+    }
+}
+
+#[test]
+fn no_damage_makes_the_decoder_panic_or_work_long() {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize
+    };
+    let kinds = kinds();
+    let (mut decoded, mut refused) = (0, 0);
+    for round in 0..6_000 {
+        let (name, whole, _) = &kinds[round % kinds.len()];
+        let mut damaged = whole.clone();
+        for _ in 0..1 + next() % 4 {
+            damage(&mut damaged, &mut next);
+        }
+        let start = Instant::now();
+        // Either answer will do: a picture of some size, or an error.
+        match decode::image(&damaged) {
+            Ok(picture) => {
+                assert_eq!(picture.bytes().len(), picture.width() as usize * picture.height() as usize * 3);
+                decoded += 1;
+            }
+            Err(_) => refused += 1,
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "round {round}, {name}: {:?}", start.elapsed());
+    }
+    assert!(decoded > 300 && refused > 300, "{decoded} decoded, {refused} refused");
+}
+
+#[test]
+fn four_components_of_odd_sizes_are_refused() {
+    let (_, jpeg, _) = kinds().into_iter().find(|(name, ..)| name == "cmyk").unwrap();
+    let sof = jpeg.windows(2).position(|w| w == [0xFF, 0xC0]).unwrap();
+    for sampling in [[0x11, 0x12, 0x11, 0x11], [0x11, 0x11, 0x11, 0x22], [0x31, 0x21, 0x21, 0x31]] {
+        let mut odd = jpeg.clone();
+        for (component, sampling) in sampling.into_iter().enumerate() {
+            odd[sof + 11 + 3 * component] = sampling;
+        }
+        assert!(error(&odd).contains("sizes"), "{sampling:x?}: {}", error(&odd));
+    }
+}
+
+#[test]
+fn a_progressive_jpeg_of_endless_scans_is_refused() {
+    let (_, jpeg, _) = kinds().into_iter().find(|(name, ..)| name == "progressive_gray").unwrap();
+    let scan = jpeg.windows(2).rposition(|w| w == [0xFF, 0xDA]).unwrap();
+    let (start, last) = jpeg.split_at(scan);
+    let scans = last[..last.len() - 2].repeat(200);
+    let problem = error(&[start, &scans, &[0xFF, 0xD9]].concat());
+    assert!(problem.contains("scan"), "{problem}");
 }
 
 #[test]
