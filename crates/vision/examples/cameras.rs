@@ -1,12 +1,14 @@
-//! Lists the cameras of this machine, or tries a source for some seconds: `cameras [SOURCE [WIDTHxHEIGHT [FPS [SECONDS]]]]`.
-//! What it negotiated, the rate, the age of frames and their mean color tell whether a camera works.
+//! Lists the cameras of this machine, or tries a source for some seconds: `cameras [SOURCE [WIDTHxHEIGHT [FPS
+//! [SECONDS]]]]`. What it negotiated, the rate, the age of frames and their mean color tell whether a camera works.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use kinglet_vision::capture::Capture;
 use kinglet_vision::decode;
 use kinglet_vision::frame::Rgb;
-use kinglet_vision::sources::{self, Health, Next, SourceOptions};
+use kinglet_vision::mailbox::Taken;
+use kinglet_vision::sources::{self, Health, SourceOptions};
 
 fn main() -> ExitCode {
     match run() {
@@ -30,29 +32,33 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     options.fps = arguments.get(2).map(|fps| fps.parse()).transpose()?;
     let seconds = arguments.get(3).map_or(Ok(5), |seconds| seconds.parse())?;
-    let mut source = sources::open(spec, &options)?;
-    println!("{}", source.describe());
-    let (start, mut frames, mut age, mut health) = (Instant::now(), 0u32, Duration::ZERO, Health::Live);
-    let mut rgb = Rgb::new();
+    let mut capture = Capture::start(sources::open(spec, &options)?)?;
+    println!("{}", capture.description());
+    let (start, mut frames, mut age, mut health) = (Instant::now(), 0u64, Duration::ZERO, Health::Live);
+    let (mut rgb, mut sequence) = (Rgb::new(), 0);
     while start.elapsed() < Duration::from_secs(seconds) {
-        match source.next(Duration::from_millis(100))? {
-            Next::Frame(frame) => {
+        match capture.newest(Duration::from_millis(100)) {
+            Taken::Newest(frame) => {
                 frames += 1;
+                sequence = frame.sequence;
                 age += frame.captured.elapsed();
                 decode::picture(&frame.picture, &mut rgb)?;
             }
-            Next::Skipped(why) => println!("skipped: {why}"),
-            Next::Idle => {}
-            Next::End => break,
+            Taken::TimedOut => {}
+            Taken::Closed => break,
         }
-        if source.health() != health {
-            health = source.health();
+        if let Some(why) = capture.take_skipped() {
+            println!("skipped: {why}");
+        }
+        if capture.health() != health {
+            health = capture.health();
             println!("{health:?}");
         }
     }
+    capture.stop()?;
     let seconds = start.elapsed().as_secs_f64();
-    println!("{frames} frames, {:.1} a second, {} dropped", f64::from(frames) / seconds, source.dropped());
-    println!("{:.1} ms from capture to here on average", (age / frames.max(1)).as_secs_f64() * 1e3);
+    println!("{frames} frames of {}, {:.1} a second", sequence + 1, frames as f64 / seconds);
+    println!("{:.1} ms from capture to here on average", age.as_secs_f64() * 1e3 / frames.max(1) as f64);
     let mean = |channel: usize| {
         let sum: u64 = rgb.bytes().iter().skip(channel).step_by(3).map(|&byte| u64::from(byte)).sum();
         sum / (rgb.bytes().len() as u64 / 3).max(1)

@@ -33,7 +33,7 @@ pub struct YuvColor {
 }
 
 /// The inverse matrix in 16 fractional bits:
-/// R = y·luma + v·red_v, G = y·luma − u·green_u − v·green_v, B = y·luma + u·blue_u, with y, u, v freed of their offsets.
+/// R = y·luma + v·red_v, G = y·luma − u·green_u − v·green_v, B = y·luma + u·blue_u, for y, u, v less their offsets.
 #[derive(Debug, Clone, Copy)]
 struct Coefficients {
     offset: i32,

@@ -42,7 +42,8 @@ pub enum VisionError {
     },
     /// A picture has more pixels than are decoded.
     #[error(
-        "{format} image of {width}x{height} pixels is too large: the limit is {max_side} a side and {max_megapixels} megapixels in all"
+        "{format} image of {width}x{height} pixels is too large: \
+         the limit is {max_side} a side and {max_megapixels} megapixels in all"
     )]
     TooLarge {
         /// What kind of picture.

@@ -1,5 +1,5 @@
-//! A frame: one picture with its number and the instant at which it was captured. Pictures stay in the form in which the
-//! source had them, until somebody needs their pixels.
+//! A frame: one picture with its number and the instant at which it was captured. Pictures stay in the form in which
+//! the source had them, until somebody needs their pixels.
 
 use std::sync::Arc;
 use std::time::Instant;

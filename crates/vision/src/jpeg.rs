@@ -19,8 +19,8 @@ const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
 const DHT: u8 = 0xC4;
 
-/// Walks from the start-of-image marker to the end-of-image marker. A thumbnail inside a segment, or marker-like bytes in
-/// the entropy-coded data, do not end it.
+/// Walks from the start-of-image marker to the end-of-image marker. A thumbnail inside a segment, or marker-like bytes
+/// in the entropy-coded data, do not end it.
 pub fn extent(bytes: &[u8]) -> Extent {
     Scanner::default().advance(bytes)
 }
@@ -99,8 +99,8 @@ impl Scanner {
     }
 }
 
-/// The place of the first marker behind entropy-coded data: in there 0xFF is followed by 0, or by a restart marker. Where
-/// it is not there yet, the place to go on from.
+/// The place of the first marker behind entropy-coded data: in there 0xFF is followed by 0, or by a restart marker.
+/// Where it is not there yet, the place to go on from.
 fn entropy_coded_end(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
@@ -113,10 +113,11 @@ fn entropy_coded_end(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     }
 }
 
-/// The whole JPEG at the start of `bytes` with Huffman tables, whatever padding follows it; nothing where it is not whole.
+/// The whole JPEG at the start of `bytes` with Huffman tables, whatever padding follows it; nothing where it is not
+/// whole.
 ///
-/// Many USB cameras leave the tables out, as motion JPEG allows, and mean those of T.81's annex K. Not every decoder (or
-/// browser) knows that, so they are put where they belong, once, at the source.
+/// Many USB cameras leave the tables out, as motion JPEG allows, and mean those of T.81's annex K. Not every decoder
+/// (or browser) knows that, so they are put where they belong, once, at the source.
 pub fn complete(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut scanner = Scanner::default();
     match scanner.advance(bytes) {
@@ -128,8 +129,8 @@ pub fn complete(bytes: &[u8]) -> Option<Vec<u8>> {
 /// The longest JPEG that is looked for in a stream.
 pub const MAX_STREAMED: usize = 16 << 20;
 
-/// Cuts a stream of bytes into the JPEGs in it. Whatever lies between them is passed over, and so is one that is damaged or
-/// longer than [`MAX_STREAMED`]: the next one that begins is found again.
+/// Cuts a stream of bytes into the JPEGs in it. Whatever lies between them is passed over, and so is one that is
+/// damaged or longer than [`MAX_STREAMED`]: the next one that begins is found again.
 ///
 /// It serves multipart streams, too: all that their delimiters and part headers say, the JPEGs say themselves, and
 /// senders get delimiters and lengths wrong in many ways.
@@ -158,7 +159,8 @@ impl<R: Read> JpegStream<R> {
                     self.pass_over(length);
                     return Ok(Some(jpeg));
                 }
-                // On from the marker that contradicts, so that no byte is looked at many times: it may begin the next JPEG.
+                // On from the marker that contradicts, so that no byte is looked at many times: it may begin the next
+                // JPEG.
                 Extent::Invalid => self.pass_over(self.scanner.at.max(1)),
                 Extent::Cut if self.buffer.len() > MAX_STREAMED => self.pass_over(self.buffer.len()),
                 Extent::Cut => {

@@ -1,5 +1,5 @@
-//! A place for one thing: who puts a newer one there throws an older one out. It is what stands between camera, model and
-//! viewers, so that none of them waits for another, and no frame grows old in a queue.
+//! A place for one thing: who puts a newer one there throws an older one out. It is what stands between camera, model
+//! and viewers, so that none of them waits for another, and no frame grows old in a queue.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! From an RGB picture to a model's input: resize, crop, normalize, quantize. The last two are one table look-up a byte,
-//! because a byte has only 256 values.
+//! From an RGB picture to a model's input: resize, crop, normalize, quantize. The last two are one table look-up a
+//! byte, because a byte has only 256 values.
 
 use crate::error::{Result, VisionError};
 use crate::frame::Rgb;
@@ -17,8 +17,9 @@ pub enum Resize {
 /// What a byte of a picture is worth in the model's terms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Normalize {
-    /// The byte is the quantized value: for uint8 as it is, for int8 less 128, for float 0 to 255. What the range of bytes
-    /// means is then the matter of the input's own scale and zero point, as models quantized for images have them.
+    /// The byte is the quantized value: for uint8 as it is, for int8 less 128, for float 0 to 255. What the range of
+    /// bytes means is then the matter of the input's own scale and zero point, as models quantized for images have
+    /// them.
     Bytes,
     /// (byte / 255 − mean) / std for each of R, G, B; [−1, 1] is mean 0.5 and std 0.5.
     MeanStd {

@@ -1,5 +1,5 @@
-//! Antialiased bilinear resampling, as Pillow and torchvision do it for 8-bit images, byte for byte: a triangle filter that
-//! widens with the reduction, weights of 22 fractional bits, columns first and then rows, each rounded to bytes.
+//! Antialiased bilinear resampling, as Pillow and torchvision do it for 8-bit images, byte for byte: a triangle filter
+//! that widens with the reduction, weights of 22 fractional bits, columns first and then rows, each rounded to bytes.
 
 use crate::frame::Rgb;
 
@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn halving_averages_with_the_triangle() {
-        // Weights of the widened triangle for a factor of two, inside: 1, 3, 3, 1 eighths; the border has 3, 3, 1 sevenths.
+        // Weights of the widened triangle for a factor of two, inside: 1, 3, 3, 1 eighths; the border has 3, 3, 1
+        // sevenths.
         let bytes: Vec<u8> = [0u8, 80, 160, 240].iter().flat_map(|&v| [v; 3]).collect();
         let image = Rgb::from_bytes(4, 1, bytes).unwrap();
         let got = resize(&image, (2, 1));

@@ -1,4 +1,5 @@
-//! Sources that are files: folders of images, y4m and motion JPEG, whole, odd and hostile, on a clock of the test's own.
+//! Sources that are files: folders of images, y4m and motion JPEG, whole, odd and hostile, on a clock of the test's
+//! own.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -108,6 +109,17 @@ fn a_folder_is_sorted_paced_and_begins_again() {
 }
 
 #[test]
+fn a_jpeg_that_is_to_be_turned_comes_turned() {
+    let scratch = Scratch::new();
+    let jpeg = jpeg(16, 8, [250, 0, 0]);
+    // An EXIF segment whose one entry is the orientation 6: a quarter turn to the right.
+    let exif = b"\xFF\xE1\0\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    scratch.put("0.jpg", &[&jpeg[..2], exif, &jpeg[2..]].concat());
+    let picture = rgb(&frame(&mut *scratch.open("", &options(None))));
+    assert_eq!((picture.width(), picture.height()), (8, 16));
+}
+
+#[test]
 fn a_broken_file_is_said_once_and_passed_over() {
     let scratch = Scratch::new();
     let whole = jpeg(16, 16, [9, 99, 9]);
@@ -150,11 +162,13 @@ fn what_cannot_be_opened_is_said_in_one_clear_line() {
     assert!(unknown.contains("film.avi") && unknown.contains("/dev/videoN"), "{unknown}");
     let missing = open_error(&scratch.0.path().join("film.y4m"));
     assert!(missing.contains("film.y4m") && missing.contains("No such file"), "{missing}");
+    let folder = open_error(&scratch.0.path().join("photos"));
+    assert!(folder.contains("photos") && folder.contains("not found"), "{folder}");
     let https = open_error(Path::new("https://camera/stream"));
     assert!(https.contains("http://"), "{https}");
     let slow = sources::open(scratch.0.path().to_str().unwrap(), &options(Some(0.0))).map(|_| ()).unwrap_err();
     assert!(slow.to_string().contains("0.01 to 1000"), "{slow}");
-    for error in [empty, unknown, missing, https] {
+    for error in [empty, unknown, missing, folder, https] {
         assert!(!error.contains('\n'), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! An MJPEG stream over HTTP against small servers of the test's own: delimiters of every kind, lengths or none, chunks,
-//! servers that die, and that answer with something else.
+//! An MJPEG stream over HTTP against small servers of the test's own: delimiters of every kind, lengths or none,
+//! chunks, servers that die, and that answer with something else.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -80,7 +80,8 @@ impl Folder {
     }
 }
 
-/// A picture as the file has it. A JPEG that is to be turned is decoded, since nobody behind the source looks at its tag.
+/// A picture as the file has it. A JPEG that is to be turned is decoded, since nobody behind the source looks at its
+/// tag.
 fn load(path: &Path) -> Result<Picture> {
     let bytes = decode::read_file(path)?;
     let picture = || -> Result<Picture> {

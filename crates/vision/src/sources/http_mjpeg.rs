@@ -1,5 +1,5 @@
-//! Motion JPEG over HTTP, as network cameras send it. A thread of its own drains the socket into a mailbox, so that what
-//! is taken is always the newest picture, and never one that waited in a buffer.
+//! Motion JPEG over HTTP, as network cameras send it. A thread of its own drains the socket into a mailbox, so that
+//! what is taken is always the newest picture, and never one that waited in a buffer.
 
 use std::io::{self, Read};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Where frames come from: a folder of images, a video file, a network stream, a camera. All look alike to the live loop:
-//! one trait, and [`open`], which makes a source of what a user wrote.
+//! Where frames come from: a folder of images, a video file, a network stream, a camera. All look alike to the live
+//! loop: one trait, and [`open`], which makes a source of what a user wrote.
 
 mod folder;
 mod http_mjpeg;
@@ -11,6 +11,7 @@ pub mod v4l2;
 mod y4m;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -128,8 +129,9 @@ impl Default for SourceOptions {
     }
 }
 
-/// Opens what `spec` names: `camera`, `/dev/videoN`, a folder of images, a `.y4m` or `.mjpeg` file, or an `http://` MJPEG
-/// stream. A camera or stream that stalls or vanishes later is opened again by itself, which [`Source::health`] tells.
+/// Opens what `spec` names: `camera`, `/dev/videoN`, a folder of images, a `.y4m` or `.mjpeg` file, or an `http://`
+/// MJPEG stream. A camera or stream that stalls or vanishes later is opened again by itself, which [`Source::health`]
+/// tells.
 ///
 /// # Errors
 /// When `spec` names none of these, or what it names cannot be opened.
@@ -156,6 +158,10 @@ pub fn open(spec: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
         _ if path.is_dir() => Ok(Box::new(folder::Folder::open(path, options)?)),
         Some("y4m") => Ok(Box::new(y4m::Y4m::open(path, options)?)),
         Some("mjpeg" | "mjpg") => Ok(Box::new(mjpeg_file::MjpegFile::open(path, options)?)),
+        // What looks like a path is a path that does not exist, rather than a kind of source that does not.
+        _ if spec.contains('/') && !path.exists() => {
+            Err(VisionError::File { path: path.to_owned(), error: io::ErrorKind::NotFound.into() })
+        }
         _ => Err(VisionError::UnknownSource(spec.to_owned())),
     }
 }

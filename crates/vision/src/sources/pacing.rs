@@ -1,5 +1,5 @@
-//! Time for sources that are not cameras: frames become due on an absolute grid, so that no delay adds up, and the clock
-//! can be another one in tests.
+//! Time for sources that are not cameras: frames become due on an absolute grid, so that no delay adds up, and the
+//! clock can be another one in tests.
 
 use std::fmt::Debug;
 use std::sync::Arc;

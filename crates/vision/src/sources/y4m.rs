@@ -1,5 +1,5 @@
-//! Video that is not compressed, in the YUV4MPEG2 form of mjpegtools: a line of text, then for each frame a line of text
-//! and its planes.
+//! Video that is not compressed, in the YUV4MPEG2 form of mjpegtools: a line of text, then for each frame a line of
+//! text and its planes.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

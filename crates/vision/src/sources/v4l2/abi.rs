@@ -1,5 +1,6 @@
-//! The kernel's V4L2 interface as bytes: the structures and request numbers of `linux/videodev2.h` that capturing needs, for
-//! 64-bit systems. They are part of the kernel's promise never to change; the assertions hold each size to it.
+//! The kernel's V4L2 interface as bytes: the structures and request numbers of `linux/videodev2.h` that capturing
+//! needs, for 64-bit systems. They are part of the kernel's promise never to change; the assertions hold each size to
+//! it.
 
 use std::mem::size_of;
 
@@ -152,8 +153,8 @@ pub(super) struct StreamParameters {
     pub rest_of_union: [u32; 44],
 }
 
-/// `struct v4l2_frmsizeenum`. A discrete size has width and height in the first two of `size`; a range has minimum, maximum
-/// and step of the width, then of the height.
+/// `struct v4l2_frmsizeenum`. A discrete size has width and height in the first two of `size`; a range has minimum,
+/// maximum and step of the width, then of the height.
 #[repr(C)]
 #[derive(Clone, Copy, Zeroable)]
 pub(super) struct FrameSize {

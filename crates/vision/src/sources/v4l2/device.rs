@@ -1,5 +1,5 @@
-//! A V4L2 device node and its stream: the only code here that speaks to the kernel directly, and the only `unsafe` of this
-//! crate. What it hands out is safe: buffers can be looked at only while the driver has no part in them.
+//! A V4L2 device node and its stream: the only code here that speaks to the kernel directly, and the only `unsafe` of
+//! this crate. What it hands out is safe: buffers can be looked at only while the driver has no part in them.
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
@@ -43,8 +43,8 @@ impl Device {
     fn request<T: Argument>(&self, request: u32, argument: &mut T) -> io::Result<()> {
         debug_assert_eq!((request >> 16) as usize & 0x3FFF, size_of::<T>(), "the number says how long the argument is");
         loop {
-            // SAFETY: the file is open; `argument` is a live, writable T, and the request's number was computed from the
-            // size of that very type, so the kernel touches no byte beyond it. T takes any bytes (see `Argument`).
+            // SAFETY: the file is open; `argument` is a live, writable T, and the request's number was computed from
+            // the size of that very type, so the kernel touches no byte beyond it. T takes any bytes (see `Argument`).
             let result = unsafe { libc::ioctl(self.file.as_raw_fd(), request as libc::Ioctl, &raw mut *argument) };
             if result != -1 {
                 return Ok(());
@@ -141,8 +141,8 @@ pub(super) struct Stream {
     mappings: Vec<Mapping>,
 }
 
-/// A buffer that the driver filled and does not touch until it gets it back by [`Stream::requeue`]. It cannot be copied,
-/// and is no longer than what is mapped.
+/// A buffer that the driver filled and does not touch until it gets it back by [`Stream::requeue`]. It cannot be
+/// copied, and is no longer than what is mapped.
 #[derive(Debug)]
 pub(super) struct Filled {
     index: usize,
@@ -206,8 +206,9 @@ impl Stream {
     /// What the driver wrote.
     pub(super) fn bytes(&self, filled: &Filled) -> &[u8] {
         let mapping = &self.mappings[filled.index];
-        // SAFETY: the mapping lives as long as `self`, `length` was cut to its size, and the driver writes into a buffer
-        // only while it is queued: this one was dequeued, and `Filled`, which is not copied, is given up to queue it.
+        // SAFETY: the mapping lives as long as `self`, `length` was cut to its size, and the driver writes into a
+        // buffer only while it is queued: this one was dequeued, and `Filled`, which is not copied, is given up to
+        // queue it.
         unsafe { std::slice::from_raw_parts(mapping.address.as_ptr(), filled.length) }
     }
 

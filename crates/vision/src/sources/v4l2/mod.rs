@@ -1,9 +1,9 @@
 //! V4L2 cameras: found by what they can do and never by their number, asked for the nearest mode, and read so that the
 //! newest frame wins.
 //!
-//! The wrapper around the kernel is our own: `v4l2r` and `v4l` generate theirs with bindgen, which wants libclang on the
-//! building machine; `linuxvideo` does not, but its streams hand out neither time stamps nor frame numbers, which are what
-//! a live picture is about. Capturing needs thirteen requests of an interface that never changes.
+//! The wrapper around the kernel is our own: `v4l2r` and `v4l` generate theirs with bindgen, which wants libclang on
+//! the building machine; `linuxvideo` does not, but its streams hand out neither time stamps nor frame numbers, which
+//! are what a live picture is about. Capturing needs thirteen requests of an interface that never changes.
 
 mod abi;
 mod device;
@@ -435,8 +435,8 @@ mod tests {
         assert!(error.contains("/dev/video99") && error.contains("no such device"), "{error}");
     }
 
-    /// The kernel's test driver shows bars of color in every format. Needs such a device: `modprobe vivid`, and its path
-    /// in KINGLET_VIVID.
+    /// The kernel's test driver shows bars of color in every format. Needs such a device: `modprobe vivid`, and its
+    /// path in KINGLET_VIVID.
     #[test]
     fn the_kernels_test_camera_looks_the_same_in_every_format() {
         let Some(path) = std::env::var_os("KINGLET_VIVID").map(PathBuf::from) else {

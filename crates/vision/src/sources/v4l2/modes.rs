@@ -69,8 +69,9 @@ const RATE_HOLDS: f64 = 0.8;
 /// Picks the mode for `width` × `height` at `fps`.
 ///
 /// First comes a rate that holds (of those that the camera can do at all), then a size that is large enough, then the
-/// smallest of these (or the largest of those that are too small), then a coding that costs nothing to decode. USB 2 has
-/// no room for large uncompressed pictures at full rate; cameras say so by lower rates, and so MJPEG is taken there.
+/// smallest of these (or the largest of those that are too small), then a coding that costs nothing to decode. USB 2
+/// has no room for large uncompressed pictures at full rate; cameras say so by lower rates, and so MJPEG is taken
+/// there.
 pub(super) fn choose(modes: &[Mode], width: u32, height: u32, fps: f64) -> Option<Mode> {
     let rank = |mode: &Mode| CODINGS.iter().position(|(fourcc, _)| *fourcc == mode.fourcc);
     let rate = |mode: &Mode| mode.fps.unwrap_or(fps);
