@@ -261,6 +261,8 @@ impl<'a> Builder<'a> {
     /// The integers of a tensor if they are known.
     pub fn integers(&mut self, tensor: usize) -> Result<Option<Vec<i64>>, ImportError> {
         let id = self.read(tensor, Form::Stored)?;
+        // Any number of operators may ask for the same integers.
+        self.charge(size_of::<i64>() * self.graph.constant(id).map_or(0, |constant| constant.ty().len()))?;
         Ok(match self.graph.constant(id).map(|constant| constant.as_ref().view) {
             Some(View::I32(values)) => Some(values.iter().map(|&value| i64::from(value)).collect()),
             Some(View::I64(values)) => Some(values.to_vec()),

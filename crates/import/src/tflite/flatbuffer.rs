@@ -5,7 +5,7 @@
 //! forbids unsafe code and reads some thirty tables. The format is small. A file begins with the position of the root
 //! table. A table begins with the distance back to its vtable, a list of `u16`: its own size, the table's size, then, for
 //! each field, where in the table it lies, 0 meaning that it has its default. Strings, vectors and tables are held by their
-//! distance forward from the field. (FlatBuffers internals, https://flatbuffers.dev/internals.)
+//! distance forward from the field. (FlatBuffers internals, <https://flatbuffers.dev/internals>.)
 
 use std::marker::PhantomData;
 

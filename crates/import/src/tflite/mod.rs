@@ -1,7 +1,7 @@
 //! TensorFlow Lite: from the bytes of a `.tflite` file to a graph.
 //!
-//! [`flatbuffer`] reads tables wherever they lie, [`schema`] names their fields, [`tensors`] reads tensors and constants,
-//! [`builder`] makes values and nodes, and [`operators`] says what each operator of the format is in the graph.
+//! `flatbuffer` reads tables wherever they lie, `schema` names their fields, `tensors` reads tensors and constants,
+//! `builder` makes values and nodes, and `operators` says what each operator of the format is in the graph.
 //!
 //! Quantized uint8 is read as int8, shifted by 128; the graph's inputs and outputs keep the file's own types. An axis that is
 //! left open, the batch usually, has size 1.
@@ -15,7 +15,7 @@ mod tensors;
 use builder::Builder;
 use flatbuffer::{Table, Tables};
 use operators::{Operator, OperatorCode, Problem};
-use tensors::{Budget, File};
+use tensors::{Budget, File, MAX_NAME};
 
 use crate::{ImportError, Model, UnsupportedOperator};
 
@@ -74,7 +74,8 @@ fn operator_codes(budget: &mut Budget, tables: Tables<'_>) -> Result<Vec<Operato
     for table in tables.iter() {
         let table = table?;
         budget.charge(size_of::<OperatorCode>())?;
-        let custom = text(budget, table.text(schema::operator_code::CUSTOM_CODE)?)?;
+        let custom = table.text(schema::operator_code::CUSTOM_CODE)?;
+        let custom = text(budget, &custom[..custom.len().min(MAX_NAME)])?;
         // Codes beyond a byte came later and have a field of their own; the older field then holds a placeholder.
         let byte = table.get(schema::operator_code::DEPRECATED_BUILTIN_CODE)?;
         let code = table.get(schema::operator_code::BUILTIN_CODE)?.max(i32::from(byte));

@@ -9,7 +9,7 @@ use super::schema::{self, ELEMENT_TYPES};
 use crate::ImportError;
 
 /// The most bytes of a name that are kept.
-const MAX_NAME: usize = 1024;
+pub const MAX_NAME: usize = 1024;
 
 /// The memory that a file of some size may ask for. Tables, names and buffers can be referred to more than once, so a small
 /// file could otherwise describe a large model; real files refer to nearly everything once.

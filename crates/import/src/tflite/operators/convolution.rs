@@ -66,7 +66,7 @@ pub struct Grid {
 
 impl Grid {
     /// The windows over an image of this size. SAME: as many windows as strides begin within the image; what these reach over
-    /// it is split evenly, the odd one after it. (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2)
+    /// it is split evenly, the odd one after it. (<https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2>)
     pub fn window(&self, image: [usize; 2], kernel: [usize; 2]) -> Result<Window, Problem> {
         let Grid { stride, dilation, padding } = *self;
         let mut window = Window { stride, dilation, padding_before: [0; 2], padding_after: [0; 2] };

@@ -70,7 +70,7 @@ fn emit_reshaped(
 }
 
 /// The operands and options of STRIDED_SLICE, an entry of each for each axis that is spoken of. (Semantics:
-/// https://www.tensorflow.org/api_docs/python/tf/strided_slice)
+/// <https://www.tensorflow.org/api_docs/python/tf/strided_slice>)
 struct StridedSlice {
     begin: Vec<i64>,
     end: Vec<i64>,
