@@ -45,16 +45,20 @@ fn multiply<S: Simd, const N: usize>(
     stride: usize,
     tile: &mut [[f32; LANES]; N],
 ) {
-    let rows: [&[f32]; N] = std::array::from_fn(|i| &rows[i * stride..][..panel.weights.len()]);
+    let depth = panel.weights.len();
+    // All rows but the last are `stride` long; each has the panel's depth.
+    let rows = &rows[..(N - 1) * stride + depth];
     let mut sums = [simd.splat(0.0); N];
     for (k, weights) in panel.weights.iter().enumerate() {
         let weights = simd.load(weights);
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            *sum = simd.add(*sum, simd.mul(simd.splat(row[k]), weights));
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `i < N` and `k < depth`, so the element is inside `rows`.
+            let value = unsafe { *rows.get_unchecked(i * stride + k) };
+            *sum = simd.add(*sum, simd.mul(simd.splat(value), weights));
         }
     }
     let (bias, bounds) = (simd.load(panel.bias), simd.splat_bounds(panel.bounds));
-    for (sum, output) in sums.into_iter().zip(tile) {
+    for (&sum, output) in sums.iter().zip(tile) {
         simd.store(simd.clamp(simd.add(sum, bias), bounds), output);
     }
 }

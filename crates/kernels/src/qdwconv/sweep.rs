@@ -59,7 +59,7 @@ pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
             (1, [3, 3], 2, 1) => block.sweep::<1, X, 3, 2>(input, rows.clone(), output, ring),
             (1, ..) => block.sweep::<1, X, 0, 0>(input, rows.clone(), output, ring),
             (_, [3, 3], 1, 1) => block.sweep::<2, X, 3, 1>(input, rows.clone(), output, ring),
-            (_, ..) => block.sweep::<2, X, 0, 0>(input, rows.clone(), output, ring),
+            _ => block.sweep::<2, X, 0, 0>(input, rows.clone(), output, ring),
         }
     }
 }
@@ -133,11 +133,12 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         }
         for cell in line {
             let mut taps = [&zeros; G];
-            for (tap, (source, step)) in taps.iter_mut().zip(&mut sources) {
+            for g in 0..G {
+                let (source, step) = sources[g];
                 // SAFETY: the cells are at most as many as the row has pixels, and `channel + LANES <= channels`, so that
                 // the 16 values lie in the row; padding stays at its 16.
-                *tap = unsafe { &*source.cast::<[Activation; LANES]>() };
-                *source = source.wrapping_add(*step);
+                taps[g] = unsafe { &*source.cast::<[Activation; LANES]>() };
+                sources[g].0 = source.wrapping_add(step);
             }
             self.isa.interleave(taps, cell);
         }
