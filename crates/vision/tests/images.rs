@@ -90,7 +90,7 @@ fn every_kind_of_jpeg_decodes_to_the_bytes_of_libjpeg_turbo() {
 /// where a byte decides more.
 fn damage(jpeg: &mut Vec<u8>, next: &mut impl FnMut() -> usize) {
     let scan = jpeg.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap_or(0) + 14;
-    let reach = if next() % 2 == 0 { scan.min(jpeg.len()) } else { jpeg.len() };
+    let reach = if next().is_multiple_of(2) { scan.min(jpeg.len()) } else { jpeg.len() };
     let at = next() % reach;
     let end = (at + 1 + next() % 32).min(jpeg.len());
     match next() % 6 {
