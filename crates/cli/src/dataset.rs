@@ -18,12 +18,12 @@ pub struct Sample {
 /// Finds the labelled images of a folder, in a fixed order.
 ///
 /// In `labels.csv` a label is the class's index or its name. A folder of a class is called by the class's index or its
-/// name; where one is neither, all folders in alphabetical order are the classes 0, 1, 2, …
-pub fn open(folder: &Path, labels: &[String]) -> Result<Vec<Sample>> {
+/// name; where none is either, and there are as many folders as `classes`, they are the classes in alphabetical order.
+pub fn open(folder: &Path, labels: &[String], classes: usize) -> Result<Vec<Sample>> {
     let csv = folder.join("labels.csv");
     let samples = match fs::read_to_string(&csv) {
         Ok(text) => from_csv(folder, &text, labels).with_context(|| csv.display().to_string())?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => from_folders(folder, labels)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => from_folders(folder, labels, classes)?,
         // What cannot be a folder has no file in it.
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
             bail!("{}: this is no folder; {WANTED}", folder.display())
@@ -82,11 +82,20 @@ fn class_of(label: &str, labels: &[String]) -> Option<usize> {
     by_index.or_else(|| labels.iter().position(|name| name == label))
 }
 
-fn from_folders(folder: &Path, labels: &[String]) -> Result<Vec<Sample>> {
+fn from_folders(folder: &Path, labels: &[String], classes: usize) -> Result<Vec<Sample>> {
     let folders: Vec<PathBuf> = entries(folder)?.into_iter().filter(|path| path.is_dir()).collect();
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let named: Option<Vec<usize>> = folders.iter().map(|path| class_of(&name(path), labels)).collect();
-    let classes = named.unwrap_or_else(|| (0..folders.len()).collect());
+    let named: Vec<Option<usize>> = folders.iter().map(|path| class_of(&name(path), labels)).collect();
+    let stranger = folders.iter().zip(&named).find(|(_, class)| class.is_none()).map(|(path, _)| path);
+    let classes: Vec<usize> = match stranger {
+        None => named.into_iter().flatten().collect(),
+        Some(_) if named.iter().all(Option::is_none) && folders.len() == classes => (0..classes).collect(),
+        Some(stranger) => bail!(
+            "{}: neither the index nor the name of a class (and not one of {classes} folders, a class each, in order); \
+             rename it, or give the classes' names with --labels",
+            stranger.display()
+        ),
+    };
     let mut samples = Vec::new();
     for (folder, class) in folders.iter().zip(classes) {
         let files = entries(folder)?.into_iter().filter(|path| is_image(path));
@@ -130,7 +139,7 @@ mod tests {
     }
 
     fn found(folder: &tempfile::TempDir, labels: &[String]) -> Vec<(String, usize)> {
-        let samples = open(folder.path(), labels).unwrap();
+        let samples = open(folder.path(), labels, labels.len().max(2)).unwrap();
         let name = |file: &Path| file.strip_prefix(folder.path()).unwrap().display().to_string();
         samples.iter().map(|sample| (name(&sample.file), sample.class)).collect()
     }
@@ -154,7 +163,7 @@ mod tests {
             ("file,label\n", "no labelled images"),
         ] {
             let folder = folder(&[("labels.csv", table)]);
-            let message = format!("{:#}", open(folder.path(), &labels()).unwrap_err());
+            let message = format!("{:#}", open(folder.path(), &labels(), 3).unwrap_err());
             assert!(message.contains(problem), "{message} should say {problem}");
         }
     }
@@ -167,8 +176,18 @@ mod tests {
         let by_index = folder(&[("2/a.jpg", ""), ("0/b.bmp", "")]);
         assert_eq!(found(&by_index, &labels()), [("0/b.bmp".into(), 0), ("2/a.jpg".into(), 2)]);
         let by_order = folder(&[("n02/a.jpg", ""), ("n01/b.jpg", "")]);
-        assert_eq!(found(&by_order, &labels()), [("n01/b.jpg".into(), 0), ("n02/a.jpg".into(), 1)]);
         assert_eq!(found(&by_order, &[]), [("n01/b.jpg".into(), 0), ("n02/a.jpg".into(), 1)]);
+    }
+
+    #[test]
+    fn folders_that_may_mean_other_classes_are_refused() {
+        for folders in
+            [&[("cat/a.jpg", ""), ("dog/b.jpg", ""), ("cow/c.jpg", "")][..], &[("n01/a.jpg", ""), ("n02/b.jpg", "")]]
+        {
+            let folder = folder(folders);
+            let message = format!("{:#}", open(folder.path(), &labels(), 3).unwrap_err());
+            assert!(message.contains("neither the index nor the name") && message.contains("--labels"), "{message}");
+        }
     }
 
     #[test]
@@ -179,7 +198,7 @@ mod tests {
             (empty.path().join("absent"), "no such folder"),
             (empty.path().join("readme.txt"), "this is no folder"),
         ] {
-            let message = format!("{:#}", open(&path, &labels()).unwrap_err());
+            let message = format!("{:#}", open(&path, &labels(), 3).unwrap_err());
             assert!(message.contains(problem) && message.contains("labels.csv"), "{message}");
         }
     }

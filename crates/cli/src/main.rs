@@ -23,14 +23,14 @@ use arguments::Common;
 use commands::Command;
 
 /// Deep-learning models in real time on small computers
-///
-/// Without a command, kinglet looks through the first camera and says what it sees, in the terminal and at
-/// http://127.0.0.1:8080 (the same as `kinglet live`).
 #[derive(Parser, Debug)]
 #[command(
     name = "kinglet",
     version,
-    after_help = "Examples:
+    after_help = "Without a command, kinglet looks through the first camera and says what it sees, in the \
+terminal and at http://127.0.0.1:8080 (the same as `kinglet live`).
+
+Examples:
   kinglet                                        the camera, live
   kinglet live --source photographs/             a folder of images instead
   kinglet classify mobilenet_v2 photograph.jpg   one image

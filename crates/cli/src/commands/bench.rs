@@ -24,7 +24,7 @@ const WARM_UP: Duration = Duration::from_millis(200);
   kinglet bench mobilenet_v2 --profile --threads 1
   kinglet bench mobilenet_v2 --kernels scalar
 
-With --json: model, threads, kernels, runs, median_ms, p99_ms, min_ms, arena_bytes (activations), weights_bytes;
+With --json: model, threads, kernels, runs, median_ms, p99_ms, min_ms, arena_bytes (activations), weights_bytes; \
 with --profile also profile (node, op, kernel, ms, gmacs: billions of multiply-adds a second, share: percent).")]
 pub struct Bench {
     /// A model file, or a name that `kinglet models` lists

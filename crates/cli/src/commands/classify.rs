@@ -20,8 +20,8 @@ use crate::{milliseconds, output, report};
   kinglet classify mobilenet_v2 --top 1 --json *.jpg
   kinglet classify my_model.tflite --labels my_labels.txt photograph.png
 
-With --json, a line an image: file, predictions (index, label, score from 0 to 1), preprocess_ms (reading,
-decoding, resizing), inference_ms (the model).")]
+With --json, a line an image: file, predictions (index, label, score from 0 to 1), preprocess_ms (reading, decoding, \
+resizing), inference_ms (the model).")]
 pub struct Classify {
     /// A model file, or a name that `kinglet models` lists
     model: String,

@@ -17,16 +17,16 @@ use crate::{milliseconds, output};
 /// Measure accuracy on labelled images
 #[derive(Args, Debug)]
 #[command(
-    after_help = "DIR has a file labels.csv with the columns file and label (a class's index, counted from 0, or its name),
-or one folder of images a class, called by the class's index or name; other folder names are classes
-in alphabetical order.
+    after_help = "DIR has a file labels.csv with the columns file and label (a class's index, counted from 0, or \
+its name), or one folder of images a class, called by the class's index or name; as many folders of other names \
+as there are classes are the classes in alphabetical order.
 
 Examples:
   kinglet eval mobilenet_v2 --data imagenet/
   kinglet eval my_model.tflite --data imagenet/ --limit 100 --json
 
-With --json: images, top1, top5 (percent, 0 to 100), median_ms (one inference, without reading and
-preparing the image)."
+With --json: images, top1, top5 (percent, 0 to 100), median_ms (one inference, without reading and preparing the \
+image)."
 )]
 pub struct Eval {
     /// A model file, or a name that `kinglet models` lists
@@ -57,7 +57,7 @@ impl Eval {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.pictures.load(&self.model)?;
         let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
-        let samples = dataset::open(&self.data, model.labels())?;
+        let samples = dataset::open(&self.data, model.labels(), classifier.classes())?;
         let samples = dataset::spread(samples, self.limit.map_or(usize::MAX, |limit| limit as usize));
         if let Some(beyond) = samples.iter().find(|sample| sample.class >= classifier.classes()) {
             let (file, class, classes) = (beyond.file.display(), beyond.class, classifier.classes());

@@ -17,7 +17,7 @@ use crate::{fetch, output};
   kinglet inspect mobilenet_v2
   kinglet inspect model.tflite --json
 
-Operators are shown as they run: after optimization, with those that are computed together joined by +.
+Operators are shown as they run: after optimization, with those that are computed together joined by +. \
 MMAC: millions of multiply-adds. Quantized tensors mean (q - zero) * scale.")]
 pub struct Inspect {
     /// A model file, or a name that `kinglet models` lists

@@ -12,11 +12,10 @@ use crate::output;
 use crate::table::{Table, left};
 
 /// Show what this CPU has and which kernels run on it
-///
-/// For each family of kernels the first one that the CPU supports runs; every one gives the same bytes.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "To measure or check a plainer one: kinglet bench MODEL --kernels NAME, with a name of the first table."
+    after_help = "For each family of kernels the first one that the CPU supports runs; every one gives the same \
+bytes. To measure or check a plainer one: kinglet bench MODEL --kernels NAME, with a name of the first table."
 )]
 pub struct Kernels {}
 

@@ -12,11 +12,9 @@ use crate::output;
 use crate::table::{Table, left, right};
 
 /// List the models that can be used by name
-///
-/// The first one is the default of `kinglet live`.
 #[derive(Args, Debug)]
-#[command(after_help = "A model is fetched when it is first used, or with `kinglet pull NAME`; then it is kept in
-$KINGLET_HOME, or else in $XDG_CACHE_HOME/kinglet or ~/.cache/kinglet.")]
+#[command(after_help = "A model is fetched when it is first used, or with `kinglet pull NAME`; then it is kept in \
+$KINGLET_HOME, or else in $XDG_CACHE_HOME/kinglet or ~/.cache/kinglet. The first one is what `kinglet live` uses.")]
 pub struct Models {}
 
 /// A model of the zoo, as JSON has it.

@@ -9,10 +9,10 @@ use crate::arguments::Common;
 use crate::{fetch, output};
 
 /// Fetch a model for use without a network
-///
-/// A download that was cut goes on where it ended, and the file is checked by its hash.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(after_help = "A download that was cut goes on where it ended, and the file is checked by its hash.
+
+Examples:
   kinglet pull mobilenet_v2
   KINGLET_HOME=/mnt/usb/kinglet kinglet pull mobilenet_v2")]
 pub struct Pull {

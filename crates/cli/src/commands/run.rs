@@ -19,15 +19,18 @@ use crate::table::{Table, left};
 use crate::{fetch, output};
 
 /// Run a model on raw tensors, as NumPy files
-///
-/// Tensors have the model's own types and layout; `kinglet inspect MODEL` shows them. Nothing is converted.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Tensors have the model's own types and layout; `kinglet inspect MODEL` shows them. Nothing is \
+converted.
+
+Examples:
   kinglet run model.tflite --input x.npy --output y.npy
   kinglet run model.tflite --input image=a.npy --input mask=b.npy --output-dir results/
   kinglet run model.tflite --input x.npy --output plain.npy --reference
 
-With --json: outputs (name, shape, dtype).")]
+With --json: outputs (name, shape, dtype)."
+)]
 pub struct Run {
     /// A model file, or a name that `kinglet models` lists
     model: String,

@@ -21,11 +21,12 @@ use crate::arguments::{Common, PictureArgs};
 use terminal::{Lines, Screen, Style, Terminal};
 
 /// Say what a camera sees, in the terminal and on a web page
-///
-/// The newest frame is what counts: one that comes while the model is busy replaces the one that waits, and the one
-/// that it replaces is counted as dropped. Ctrl-C ends it.
 #[derive(Args, Debug)]
-#[command(after_help = "Sources:
+#[command(
+    after_help = "The newest frame is what counts: one that comes while the model is busy replaces the one that waits, \
+which is counted as dropped. Ctrl-C ends it.
+
+Sources:
   camera           the first camera that captures
   /dev/videoN      this camera
   FOLDER           its images, one after another, again and again
@@ -38,9 +39,10 @@ Examples:
   kinglet live mobilenet_v2 --source /dev/video2 --size 640x480 --listen 0.0.0.0:8080
   kinglet live --no-web --json --frames 100
 
-On a terminal, the answer to the newest frame is shown; in a pipe, a line a second is printed. With --json a
-line a second: fps, inference_ms and latency_ms (p50, p99; latency is from capture to answer), captured, inferred,
-dropped, top (index, label, score from 0 to 1).")]
+On a terminal, the answer to the newest frame is shown; in a pipe, a line a second is printed. With --json a line a \
+second: fps, inference_ms and latency_ms (p50, p99; latency is from capture to answer), captured, inferred, dropped, \
+top (index, label, score from 0 to 1)."
+)]
 pub struct Live {
     /// A model file, or a name that `kinglet models` lists
     #[arg(default_value = zoo::ENTRIES[0].name)]

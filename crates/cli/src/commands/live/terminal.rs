@@ -133,8 +133,8 @@ impl Screen {
 
     /// The block for a screen of this size.
     fn lines(&self, report: &LiveReport, rows: usize, columns: usize) -> Vec<String> {
-        let page = self.page.as_ref().map(|page| format!("  {}", style(page).underlined())).unwrap_or_default();
-        let mut lines = vec![format!("{}  {}{page}", style(&self.model).bold(), self.source), status(report)];
+        let page = self.page.as_ref().map(|page| format!("{}  ", style(page).underlined())).unwrap_or_default();
+        let mut lines = vec![format!("{}  {page}{}", style(&self.model).bold(), self.source), status(report)];
         match (&self.health, &self.skipped) {
             (Health::Live, None) => {}
             (Health::Live, Some(skipped)) => {
@@ -142,12 +142,9 @@ impl Screen {
             }
             (stale, _) => lines.push(style(why_stale(stale)).red().bold().to_string()),
         }
+        // What rounds to nothing recedes, and all of it does while it is not about the present.
         let stale = !matches!(self.health, Health::Live);
-        let answers = report.top.iter().map(|ranked| {
-            let line = answer(ranked, columns);
-            if stale { style(line).dim().to_string() } else { line }
-        });
-        lines.extend(answers);
+        lines.extend(report.top.iter().map(|ranked| answer(ranked, columns, stale || ranked.score < 0.0005)));
         // The last row is the cursor's.
         lines.truncate(rows.saturating_sub(1).max(1));
         lines.iter().map(|line| truncate_str(line, columns, "…").into_owned()).collect()
@@ -214,8 +211,8 @@ fn why_stale(health: &Health) -> String {
 fn status(report: &LiveReport) -> String {
     let LiveReport { fps, inference_ms, latency_ms, captured, dropped, .. } = report;
     format!(
-        "{fps:.1} fps  model {:.1} ms (p99 {:.1})  latency {:.1} ms (p99 {:.1})  captured {captured}  dropped {dropped}",
-        inference_ms.p50, inference_ms.p99, latency_ms.p50, latency_ms.p99
+        "{fps:.1} fps  model {:.1} ms  latency {:.1} ms (p99 {:.1})  dropped {dropped} of {captured}",
+        inference_ms.p50, latency_ms.p50, latency_ms.p99
     )
 }
 
@@ -225,10 +222,14 @@ fn text(report: &LiveReport) -> String {
     status(report) + &best.unwrap_or_default()
 }
 
-/// A class with its percentage, a bar for it, and its name.
-fn answer(ranked: &Prediction, columns: usize) -> String {
-    let width = (columns / 3).min(LONGEST_BAR);
-    format!("{:5.1} %  {}  {}", 100.0 * ranked.score, style(bar(ranked.score, width)).cyan(), ranked.label)
+/// A class with its percentage, a bar for it, and its name; pale if it `recedes`.
+fn answer(ranked: &Prediction, columns: usize, recedes: bool) -> String {
+    let bar = style(bar(ranked.score, (columns / 3).min(LONGEST_BAR))).cyan();
+    let (percent, label) = (style(format!("{:5.1} %", 100.0 * ranked.score)), style(&ranked.label));
+    match recedes {
+        true => format!("{}  {}  {}", percent.dim(), bar.dim(), label.dim()),
+        false => format!("{percent}  {bar}  {label}"),
+    }
 }
 
 /// A bar of `width` columns, of which the part `share` is filled, to an eighth of a column.
@@ -282,8 +283,8 @@ mod tests {
     fn the_block_says_what_it_knows() {
         let mut screen = screen();
         let lines = screen.lines(&report(2), 24, 120);
-        assert!(strip_ansi_codes(&lines[0]).ends_with("http://127.0.0.1:8080"));
-        assert!(lines[1].starts_with("36.0 fps") && lines[1].ends_with("captured 720  dropped 3"), "{}", lines[1]);
+        assert!(strip_ansi_codes(&lines[0]).starts_with("mobilenet_v2  http://127.0.0.1:8080"));
+        assert!(lines[1].starts_with("36.0 fps") && lines[1].ends_with("dropped 3 of 720"), "{}", lines[1]);
         assert!(strip_ansi_codes(&lines[2]).starts_with(" 50.0 %  ███"));
         screen.health = Health::Lost { since: Instant::now(), why: "the camera was unplugged".into() };
         let lines = screen.lines(&report(2), 24, 120);
