@@ -250,6 +250,8 @@ pub struct MeanParameters {
     pub zero_points: [i32; 2],
     /// Their scales.
     pub scales: [f32; 2],
+    /// Added to the sum, an integer: a quarter makes ties round up and no other sum round otherwise.
+    pub bias: f32,
     /// Smallest result.
     pub min: i32,
     /// Largest result.
@@ -265,15 +267,27 @@ impl MeanParameters {
         Ok(MeanParameters {
             zero_points: [from.zero_point(), to.zero_point()],
             scales: [from.scale(), to.scale()],
+            bias: 0.0,
             min,
             max,
         })
     }
 
+    /// The mean under a pooling's window. Where input and output have one scale, it is one of the integers themselves, and
+    /// ties, which are frequent then, round up: so does TensorFlow Lite.
+    pub fn of_pool(
+        input: &TensorType,
+        output: &TensorType,
+        activation: Activation,
+    ) -> Result<MeanParameters, GraphError> {
+        let mean = MeanParameters::new(input, output, activation)?;
+        Ok(MeanParameters { bias: if mean.scales[0] == mean.scales[1] { 0.25 } else { 0.0 }, ..mean })
+    }
+
     /// The mean of `count` elements, from which the zero point is subtracted before they are summed.
     pub fn apply(&self, sum: i32, count: usize) -> i32 {
         let multiplier = mean_multiplier(self.scales[0], self.scales[1], count);
-        requantize(sum, multiplier, self.zero_points[1], self.min, self.max)
+        round_and_clamp((sum as f32 + self.bias) * multiplier, self.zero_points[1], self.min, self.max)
     }
 }
 

@@ -141,5 +141,20 @@ proptest! {
         let sum = (p - a.quantization.as_ref().unwrap().zero_point()) * count as i32 + q;
         let mean = f64::from(sum) * f64::from(a.quantization.as_ref().unwrap().scale()) / count as f64;
         close(MeanParameters::new(a, out, none).unwrap().apply(sum, count), mean, out)?;
+        close(MeanParameters::of_pool(a, out, none).unwrap().apply(sum, count), mean, out)?;
+    }
+}
+
+#[test]
+fn a_pool_of_one_scale_rounds_halves_up() {
+    for zero_point in [-128, -3, 0, 127] {
+        let ty = TensorType::quantized(DType::I8, [1, 1, 1, 1], 0.3, zero_point);
+        let pool = MeanParameters::of_pool(&ty, &ty, Activation::None).unwrap();
+        for count in [1, 2, 4, 6, 9, 16, 49] {
+            for sum in -600..600i32 {
+                let up = (2 * sum + count).div_euclid(2 * count) + zero_point;
+                assert_eq!(pool.apply(sum, count as usize), up.clamp(-128, 127), "{sum} / {count}");
+            }
+        }
     }
 }

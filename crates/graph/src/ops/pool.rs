@@ -63,7 +63,7 @@ impl Pool2d {
         match self.kind {
             PoolKind::Max => moves(x, output),
             PoolKind::Average if x.dtype.is_8_bit() => {
-                MeanParameters::new(x, output, self.activation)?;
+                MeanParameters::of_pool(x, output, self.activation)?;
                 super::check_count(self.kernel[0].min(x.shape[1]).saturating_mul(self.kernel[1].min(x.shape[2])))
             }
             PoolKind::Average => Ok(()),
@@ -75,7 +75,7 @@ impl Pool2d {
         let quantized = matches!(x.view, View::I8(_) | View::U8(_));
         match self.kind {
             PoolKind::Average if quantized => {
-                let mean = MeanParameters::new(x.ty, output.ty, self.activation)?;
+                let mean = MeanParameters::of_pool(x.ty, output.ty, self.activation)?;
                 let (shape, elements, zero_point) = (&output.ty.shape, Bytes::new(&x)?, mean.zero_points[0]);
                 let out = output.view.bytes_mut();
                 let add = |sum, i| sum + (elements.get(i) - zero_point);

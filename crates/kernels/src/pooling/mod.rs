@@ -87,6 +87,7 @@ struct QAverage {
     zero_point: i32,
     input_scale: f32,
     output_scale: f32,
+    bias: f32,
     output: Output,
 }
 
@@ -120,17 +121,25 @@ struct Max {
 pub struct QAveragePool(Pool<QAverage>);
 
 impl QAveragePool {
-    /// The mean of `count` values is `clamp(round_ties_even(Σ(q − input_zero_point) · (input scale / (output scale ·
-    /// count))) + zero point)`. `scales` are those of the input and of the output.
+    /// The mean of `count` values is `clamp(round_ties_even((Σ(q − input_zero_point) + bias) · (input scale / (output
+    /// scale · count))) + zero point)`. `scales` are those of the input and of the output.
     ///
     /// # Panics
     /// When the geometry is no pooling's, its window has more than 2²² taps, or the scales' quotient is not finite.
-    pub fn new(choice: Choice, geometry: &Geometry, input_zero_point: i32, scales: [f32; 2], output: Output) -> Self {
+    pub fn new(
+        choice: Choice,
+        geometry: &Geometry,
+        input_zero_point: i32,
+        scales: [f32; 2],
+        bias: f32,
+        output: Output,
+    ) -> Self {
         let [input_scale, output_scale] = scales;
+        assert!((0.0..0.5).contains(&bias), "a bias below a half");
         assert!((input_scale / output_scale).is_finite(), "the scales' quotient is finite");
         assert!(Activation::try_from(input_zero_point).is_ok(), "the input's zero point is a value of an activation");
         assert!(geometry.kernel[0].saturating_mul(geometry.kernel[1]) <= 1 << 22, "a window's sum must fit an i32");
-        let reduction = QAverage { zero_point: input_zero_point, input_scale, output_scale, output };
+        let reduction = QAverage { zero_point: input_zero_point, input_scale, output_scale, bias, output };
         QAveragePool(Pool::new(choice, geometry, reduction))
     }
 

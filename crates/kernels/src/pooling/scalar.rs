@@ -38,7 +38,7 @@ impl Reduction for QAverage {
 
     fn reduce(&self, values: impl Iterator<Item = Activation> + Clone) -> Activation {
         let sum: i32 = values.clone().map(|value| i32::from(value) - self.zero_point).sum();
-        self.output.quantize(sum as f32 * self.multiplier(values.count().max(1)))
+        self.output.quantize((sum as f32 + self.bias) * self.multiplier(values.count().max(1)))
     }
 }
 

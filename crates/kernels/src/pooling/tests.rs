@@ -33,12 +33,13 @@ fn check_quantized(geometry: &Geometry, seed: u64) {
     let input = random.activations(geometry.input_len());
     let input_zero_point = i32::from(random.activations(1)[0]);
     let scales = [0.01 + random.unit(), 0.01 + random.unit()];
+    let bias = if random.next().is_multiple_of(2) { 0.25 } else { 0.0 };
     let [zero_point, min, max] = random.output();
     let average: Vec<Activation> = windows(geometry, &input)
         .iter()
         .map(|values| {
             let sum: i32 = values.iter().map(|&value| i32::from(value) - input_zero_point).sum();
-            let scaled = sum as f32 * (scales[0] / (scales[1] * values.len().max(1) as f32));
+            let scaled = (sum as f32 + bias) * (scales[0] / (scales[1] * values.len().max(1) as f32));
             (scaled.round_ties_even() as i64 + i64::from(zero_point)).clamp(min.into(), max.into()) as Activation
         })
         .collect();
@@ -50,7 +51,7 @@ fn check_quantized(geometry: &Geometry, seed: u64) {
     for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         let pool = ThreadPool::new(threads);
         let mut output = misaligned(&vec![0; geometry.output_len()]);
-        let op = QAveragePool::new(choice, geometry, input_zero_point, scales, Output::new(zero_point, min, max));
+        let op = QAveragePool::new(choice, geometry, input_zero_point, scales, bias, Output::new(zero_point, min, max));
         op.run(&pool, &input, &mut output);
         assert_eq!(*output, *average, "average, {} with {geometry:?}", op.kernel_name());
         let op = QMaxPool::new(choice, geometry, min as Activation, max as Activation);
@@ -119,7 +120,7 @@ fn extremes_are_exact() {
             let input = vec![value; geometry.input_len()];
             for choice in each_choice(&TABLE) {
                 let output = Output::new(zero_point.into(), Activation::MIN.into(), Activation::MAX.into());
-                let op = QAveragePool::new(choice, &geometry, zero_point.into(), [1.0, 1.0], output);
+                let op = QAveragePool::new(choice, &geometry, zero_point.into(), [1.0, 1.0], 0.0, output);
                 let mut means = vec![0; 16];
                 op.run(&ThreadPool::new(1), &input, &mut means);
                 assert_eq!(means, vec![value; 16], "{}", op.kernel_name());

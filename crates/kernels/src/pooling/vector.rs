@@ -61,7 +61,8 @@ impl<S: Simd> Reduction<S> for QAverage {
 
     #[inline(always)]
     fn end(&self, simd: S, state: S::I32, count: usize, to: &mut [Activation; LANES]) {
-        let scaled = simd.mul(simd.to_f32(state), simd.splat(self.multiplier(count)));
+        let sum = simd.add(simd.to_f32(state), simd.splat(self.bias));
+        let scaled = simd.mul(sum, simd.splat(self.multiplier(count)));
         simd.quantize(scaled, &self.output, to);
     }
 }

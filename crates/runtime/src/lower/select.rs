@@ -3,7 +3,7 @@
 use kinglet_graph::ops::{
     Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Window, unary_table,
 };
-use kinglet_graph::qmath::{self, AddParameters, Requantization};
+use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::geometry::Geometry;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
@@ -172,7 +172,29 @@ impl<'g> Context<'g> {
     }
 
     fn pool2d(&self, op: &Pool2d) -> Result<Option<Selected>, GraphError> {
-        self.pool(op.kind, self.geometry(op.window, op.kernel, 1), op.activation)
+        let geometry = self.geometry(op.window, op.kernel, 1);
+        let (input, output) = (self.input(0), self.output());
+        if is_stored(input) && is_stored(output) {
+            return match op.kind {
+                PoolKind::Average => {
+                    let mean = MeanParameters::of_pool(input, output, op.activation)?;
+                    Ok(Some(self.quantized_average(&geometry, &mean)))
+                }
+                PoolKind::Max => {
+                    let quantization = output.activation_quantization("output")?;
+                    let (min, max) = qmath::activation_range(op.activation, output.dtype, quantization);
+                    let kernel = pooling::QMaxPool::new(self.choice, &geometry, stored(min), stored(max));
+                    Ok(Some(self.image(Kernel::QMaxPool(kernel))))
+                }
+            };
+        }
+        let (min, max) = op.activation.bounds();
+        Ok(self.is_of_floats().then(|| {
+            self.image(match op.kind {
+                PoolKind::Average => Kernel::AveragePool(pooling::AveragePool::new(self.choice, &geometry, min, max)),
+                PoolKind::Max => Kernel::MaxPool(pooling::MaxPool::new(self.choice, &geometry, min, max)),
+            })
+        }))
     }
 
     /// The mean over height and width is an average pool with one window.
@@ -191,37 +213,20 @@ impl<'g> Context<'g> {
             padding: [0, 0],
             groups: 1,
         };
-        self.pool(PoolKind::Average, geometry, Activation::None)
+        if is_stored(input) && is_stored(self.output()) {
+            let mean = MeanParameters::new(input, self.output(), Activation::None)?;
+            return Ok(Some(self.quantized_average(&geometry, &mean)));
+        }
+        let (min, max) = Activation::None.bounds();
+        let kernel = || pooling::AveragePool::new(self.choice, &geometry, min, max);
+        Ok(self.is_of_floats().then(|| self.image(Kernel::AveragePool(kernel()))))
     }
 
-    fn pool(&self, kind: PoolKind, geometry: Geometry, activation: Activation) -> Result<Option<Selected>, GraphError> {
-        let (input, output) = (self.input(0), self.output());
-        if is_stored(input) && is_stored(output) {
-            let (qi, qo) = (input.activation_quantization("input")?, output.activation_quantization("output")?);
-            let (min, max) = qmath::activation_range(activation, output.dtype, qo);
-            let kernel = match kind {
-                PoolKind::Average => Kernel::QAveragePool(pooling::QAveragePool::new(
-                    self.choice,
-                    &geometry,
-                    qi.zero_point(),
-                    [qi.scale(), qo.scale()],
-                    Output::new(qo.zero_point(), min, max),
-                )),
-                PoolKind::Max => {
-                    Kernel::QMaxPool(pooling::QMaxPool::new(self.choice, &geometry, stored(min), stored(max)))
-                }
-            };
-            return Ok(Some(self.image(kernel)));
-        }
-        if input.dtype == DType::F32 && output.dtype == DType::F32 {
-            let (min, max) = activation.bounds();
-            let kernel = match kind {
-                PoolKind::Average => Kernel::AveragePool(pooling::AveragePool::new(self.choice, &geometry, min, max)),
-                PoolKind::Max => Kernel::MaxPool(pooling::MaxPool::new(self.choice, &geometry, min, max)),
-            };
-            return Ok(Some(self.image(kernel)));
-        }
-        Ok(None)
+    fn quantized_average(&self, geometry: &Geometry, mean: &MeanParameters) -> Selected {
+        let output = Output::new(mean.zero_points[1], mean.min, mean.max);
+        let (choice, zero_point) = (self.choice, mean.zero_points[0]);
+        let kernel = pooling::QAveragePool::new(choice, geometry, zero_point, mean.scales, mean.bias, output);
+        self.image(Kernel::QAveragePool(kernel))
     }
 
     fn binary(&self) -> Result<Option<Selected>, GraphError> {
@@ -347,10 +352,14 @@ impl<'g> Context<'g> {
         Some(Weights { values, zero_points, bias })
     }
 
+    /// Whether the first input and the output are floats.
+    fn is_of_floats(&self) -> bool {
+        self.input(0).dtype == DType::F32 && self.output().dtype == DType::F32
+    }
+
     /// Weights and bias, where the operator is of floats and they are known.
     fn float_weights(&self) -> Option<(&'g [f32], Option<&'g [f32]>)> {
-        let floats = self.input(0).dtype == DType::F32 && self.output().dtype == DType::F32;
-        if !floats || !self.bias_is_known() {
+        if !self.is_of_floats() || !self.bias_is_known() {
             return None;
         }
         let Data::F32(values) = self.constant(1)?.data() else { return None };
