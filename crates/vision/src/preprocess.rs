@@ -202,7 +202,7 @@ impl Preprocessor {
             Resize::Exact(width, height) => (width, height),
             Resize::ShorterSide(side) => {
                 let longer = |long: u32, short: u32| {
-                    (f64::from(long) * f64::from(side) / f64::from(short)).round().max(f64::from(side))
+                    (f64::from(long) * f64::from(side) / f64::from(short)).round_ties_even().max(f64::from(side))
                 };
                 if width < height { (side, longer(height, width) as u32) } else { (longer(width, height) as u32, side) }
             }
