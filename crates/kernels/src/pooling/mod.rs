@@ -125,7 +125,7 @@ impl QAveragePool {
     /// scale · count))) + zero point)`. `scales` are those of the input and of the output.
     ///
     /// # Panics
-    /// When the geometry is no pooling's, its window has more than 2²² taps, or the scales' quotient is not finite.
+    /// When the geometry is no pooling's, the sum of a window may exceed an `i32`, or the scales' quotient is not finite.
     pub fn new(
         choice: Choice,
         geometry: &Geometry,
@@ -138,7 +138,8 @@ impl QAveragePool {
         assert!((0.0..0.5).contains(&bias), "a bias below a half");
         assert!((input_scale / output_scale).is_finite(), "the scales' quotient is finite");
         assert!(Activation::try_from(input_zero_point).is_ok(), "the input's zero point is a value of an activation");
-        assert!(geometry.kernel[0].saturating_mul(geometry.kernel[1]) <= 1 << 22, "a window's sum must fit an i32");
+        let [height, width] = [0, 1].map(|axis| geometry.kernel[axis].min(geometry.input[axis]));
+        assert!(height.saturating_mul(width) <= i32::MAX as usize / 255, "a window's sum must fit an i32");
         let reduction = QAverage { zero_point: input_zero_point, input_scale, output_scale, bias, output };
         QAveragePool(Pool::new(choice, geometry, reduction))
     }

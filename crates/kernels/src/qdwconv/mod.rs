@@ -302,7 +302,7 @@ impl QDepthwiseConv2d {
 fn check(geometry: &Geometry, weights: &Weights, requantize: &Requantize) {
     let (inputs, outputs) = (geometry.input[2], geometry.output[2]);
     let taps = geometry.kernel[0] * geometry.kernel[1];
-    assert!(taps > 0 && taps <= 1 << 16, "a window has 1 to 65536 taps");
+    assert!(taps > 0 && taps <= 1 << 17, "a window has 1 to 131072 taps");
     assert!(
         geometry.stride.iter().chain(&geometry.dilation).all(|&step| step > 0),
         "strides and dilations are positive"
