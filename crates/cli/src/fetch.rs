@@ -25,7 +25,7 @@ struct Bar(Option<ProgressBar>);
 impl Bar {
     fn show(&mut self, name: &str, progress: Progress<'_>) {
         let bar = self.0.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("{msg}  {wide_bar} {bytes}/{total_bytes} {eta}");
+            let style = ProgressStyle::with_template("{msg}  {wide_bar} {decimal_bytes}/{decimal_total_bytes} {eta}");
             ProgressBar::new(0).with_style(style.expect("the template is sound"))
         });
         match progress {

@@ -173,6 +173,7 @@ fn a_connection_that_is_always_cut_at_once_is_given_up() {
 fn a_missing_file_is_said_at_once() {
     let bench = Bench::new(&[Answer::Status(404)]);
     let message = bench.fetch_in_vain();
+    assert!(!bench.part().exists(), "nothing came, and nothing is left");
     assert!(message.contains("404") && message.contains("/a/b/test.tflite"), "{message}");
     assert!(message.contains("put the file at") && message.contains("models/test.tflite"), "{message}");
     assert_eq!(bench.server.requests().len(), 1);

@@ -69,9 +69,24 @@ impl Download<'_> {
         let agent = agent()?;
         let mut transfer = self.open()?;
         let resumed = transfer.done > 0;
+        let filled = self.fill(&agent, &mut transfer, progress);
+        if filled.is_err() && transfer.done == 0 {
+            // There is nothing to go on from. If the empty file stays after all, it does no harm.
+            _ = cache::remove(self.part);
+        }
+        filled.map(|()| resumed)
+    }
+
+    /// Asks again and again until the file has its size, or no progress is made.
+    fn fill(
+        &self,
+        agent: &Agent,
+        transfer: &mut Transfer,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), Error> {
         let (mut furthest, mut failures) = (transfer.done, 0);
         while transfer.done < self.size {
-            let cut = match self.attempt(&agent, &mut transfer, progress) {
+            let cut = match self.attempt(agent, transfer, progress) {
                 Ok(()) => continue,
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Cut(cut)) => cut,
@@ -87,7 +102,7 @@ impl Download<'_> {
             progress(Progress::Retrying { problem: &cut.problem, pause });
             thread::sleep(pause);
         }
-        Ok(resumed)
+        Ok(())
     }
 
     /// The error of this download.

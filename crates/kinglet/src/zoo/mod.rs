@@ -1,7 +1,7 @@
 //! The model zoo: a table of models that are fetched by name, once, and checked by hash.
 //!
 //! [`Zoo::fetch`] gives the path of a whole, verified file: from the cache, or downloaded to a temporary file beside it
-//! ([`download`]) that takes its place only when its hash is right ([`cache`]).
+//! (`download.rs`) that takes its place only when its hash is right (`cache.rs`).
 
 mod cache;
 mod download;

@@ -41,6 +41,8 @@ pub struct Lines {
     stop: Arc<AtomicBool>,
     failure: Option<Error>,
     skipped: String,
+    /// Captured, inferred and dropped frames of the last line.
+    printed: [u64; 3],
 }
 
 impl Lines {
@@ -48,10 +50,11 @@ impl Lines {
         if let Some(page) = page {
             say(&format!("page: {page}"));
         }
-        Lines { style, due: Instant::now() + LINE_EVERY, stop, failure: None, skipped: String::new() }
+        Lines { style, due: Instant::now() + LINE_EVERY, stop, failure: None, skipped: String::new(), printed: [0; 3] }
     }
 
     fn print(&mut self, report: &LiveReport) {
+        self.printed = counts(report);
         let written = match self.style {
             Style::Text => output::line(text(report)),
             Style::Json => output::json(report),
@@ -94,12 +97,19 @@ impl Audience for Lines {
 }
 
 impl Terminal for Lines {
+    /// The last report is the last line, once.
     fn finish(&mut self, report: Option<&LiveReport>) -> Result<()> {
-        if let (Some(report), None) = (report, &self.failure) {
+        if let (Some(report), None) = (report, &self.failure)
+            && (counts(report) != self.printed || report.captured == 0)
+        {
             self.print(report);
         }
         self.failure.take().map_or(Ok(()), Err)
     }
+}
+
+fn counts(report: &LiveReport) -> [u64; 3] {
+    [report.captured, report.inferred, report.dropped]
 }
 
 /// A block of lines that is drawn over itself.
