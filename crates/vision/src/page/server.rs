@@ -57,18 +57,18 @@ pub enum PageError {
     },
     /// The system refuses to listen there.
     #[error(
-        "cannot serve the page on {address}: {source}; \
+        "cannot serve the page on {address}: {error}; \
          choose another address (--listen 127.0.0.1:8080) or go without the page (--no-web)"
     )]
     Listen {
         /// Where the page was to be served.
         address: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The system gives no thread or no event queue to serve from.
     #[error("cannot serve the page: no thread to serve it from: {0}")]
-    Thread(#[source] io::Error),
+    Thread(io::Error),
 }
 
 /// An IP address as it stands before a port.
@@ -102,9 +102,9 @@ impl Server {
     }
 
     pub(super) fn start_within(limits: Limits, listen: SocketAddr, hub: Hub) -> Result<Self, PageError> {
-        let (listener, address) = bind(listen).map_err(|source| match source.kind() {
+        let (listener, address) = bind(listen).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => PageError::InUse { address: listen },
-            _ => PageError::Listen { address: listen, source },
+            _ => PageError::Listen { address: listen, error },
         })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PageError::Thread)?;
         let listener = {

@@ -367,7 +367,9 @@ fn a_port_in_use_is_one_clear_line() {
 #[test]
 fn an_address_of_another_machine_is_one_clear_line() {
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 8080));
-    let error = Server::start(elsewhere, Hub::new(About::default())).unwrap_err().to_string();
+    let error = Server::start(elsewhere, Hub::new(About::default())).unwrap_err();
+    assert!(std::error::Error::source(&error).is_none(), "what the system said would be printed twice");
+    let error = error.to_string();
     assert!(error.starts_with("cannot serve the page on 192.0.2.1:8080: ") && !error.contains('\n'), "{error}");
 }
 
