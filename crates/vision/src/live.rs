@@ -19,7 +19,8 @@ use crate::stats::{LiveReport, LiveStats};
 
 /// How often the audience is told the numbers.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
-/// Without a frame for this long, what is shown is called stale, whatever the source says of itself.
+/// Without a frame for this long, or for two frames' time of a slow source, what is shown is called stale, whatever the
+/// source says of itself.
 const STALE_AFTER: Duration = Duration::from_secs(2);
 /// Quality of pictures that are encoded for the audience, of 100.
 const JPEG_QUALITY: u8 = 80;
@@ -91,9 +92,10 @@ pub fn run(
         jpeg: Vec::new(),
         health: Health::Live,
         newest: Instant::now(),
+        patience: STALE_AFTER,
         undecodable: None,
     };
-    live.tell(|listener| listener.source(&capture.description()));
+    live.tell_source(&capture);
     let answered = live.watch(&capture, stop);
     let ended = capture.stop();
     let report = live.report();
@@ -120,8 +122,10 @@ struct Live<'a, 'v> {
     image: Rgb,
     jpeg: Vec<u8>,
     health: Health,
-    /// When the newest frame was captured; at first, when the loop began.
+    /// When the newest frame was answered; at first, when the loop began.
     newest: Instant,
+    /// How much later no newer one means that what is shown is stale.
+    patience: Duration,
     /// Why the last frame that could not be decoded could not.
     undecodable: Option<VisionError>,
 }
@@ -153,16 +157,19 @@ impl Live<'_, '_> {
 
     fn answer(&mut self, frame: &Frame) -> Result<()> {
         self.stats.taken(frame.sequence);
-        if let Err(error) = decode::picture(&frame.picture, &mut self.image) {
+        if let Err(mut error) = decode::picture(&frame.picture, &mut self.image) {
+            if let Some(name) = &frame.name {
+                error = error.in_file(&**name);
+            }
             self.stats.failed();
             self.tell(|listener| listener.skipped(&error));
             self.undecodable = Some(error);
             return Ok(());
         }
         self.top = self.classifier.classify(&self.image)?.top(self.options.top);
-        self.stats.inferred(frame.captured, self.classifier.times().inference, Instant::now());
+        self.newest = Instant::now();
+        self.stats.inferred(frame.captured, self.classifier.times().inference, self.newest);
         self.answers += 1;
-        self.newest = frame.captured;
         self.show(frame);
         Ok(())
     }
@@ -196,17 +203,21 @@ impl Live<'_, '_> {
             self.tell(|listener| listener.skipped(&error));
         }
         let health = match capture.health() {
-            Health::Live if self.newest.elapsed() > STALE_AFTER => Health::Stale { since: self.newest },
+            Health::Live if self.newest.elapsed() > self.patience => Health::Stale { since: self.newest },
             other => other,
         };
         if std::mem::discriminant(&health) != std::mem::discriminant(&self.health) {
-            let description = capture.description();
-            self.tell(|listener| {
-                listener.source(&description);
-                listener.health(&health);
-            });
+            self.tell_source(capture);
+            self.tell(|listener| listener.health(&health));
         }
         self.health = health;
+    }
+
+    fn tell_source(&mut self, capture: &Capture) {
+        let description = capture.description();
+        let two_frames = description.fps.and_then(|fps| Duration::try_from_secs_f64(2.0 / fps).ok());
+        self.patience = two_frames.unwrap_or_default().max(STALE_AFTER);
+        self.tell(|listener| listener.source(&description));
     }
 
     fn report(&mut self) -> LiveReport {
