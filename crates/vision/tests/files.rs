@@ -150,7 +150,7 @@ fn a_folder_in_which_nothing_can_be_read_is_an_error() {
     assert!(matches!(source.next(LONG), Ok(Next::Skipped(_))));
     assert!(matches!(source.next(LONG), Ok(Next::Skipped(_))));
     let error = source.next(LONG).unwrap_err().to_string();
-    assert!(error.contains("none of the 2 images"), "{error}");
+    assert!(error.contains("none of its 2 files") && error.contains("1.png: empty"), "{error}");
 }
 
 #[test]

@@ -60,6 +60,7 @@ impl Folder {
     /// Gets the next picture that can be read; an error where a file is found broken for the first time.
     fn load(&mut self) -> Result<(Picture, Arc<str>)> {
         let files = self.files.len();
+        let mut last = None;
         for _ in 0..files {
             let file = &mut self.files[self.at];
             self.at = (self.at + 1) % files;
@@ -68,15 +69,16 @@ impl Folder {
                     file.broken = false;
                     return Ok((picture, file.name.clone()));
                 }
-                Err(_) if file.broken => {}
+                Err(error) if file.broken => last = Some(error),
                 Err(error) => {
                     file.broken = true;
                     return Err(error);
                 }
             }
         }
-        let problem = format!("none of the {files} images in this folder can be read");
-        Err(VisionError::Picture { format: "every", problem }.in_file(&self.folder))
+        let last = last.map_or_else(String::new, |error| error.to_string());
+        let problem = format!("none of its {files} files can be read; the last: {last}");
+        Err(VisionError::Video { format: "folder of images", problem }.in_file(&self.folder))
     }
 }
 
