@@ -46,14 +46,6 @@ impl ImageFormat {
 /// The longest image file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
-/// Reads and decodes an image file, as [`image`] does.
-///
-/// # Errors
-/// As [`image`], and when the file cannot be read; they name the file.
-pub fn file(path: &Path) -> Result<Rgb> {
-    image(&read_file(path)?).map_err(|problem| problem.in_file(path))
-}
-
 /// Reads a file that should be an image, as far as an image can reach.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |error| VisionError::File { path: path.to_owned(), error };

@@ -48,6 +48,7 @@ impl HttpMjpeg {
             // A camera stands in one's own network: a proxy for the outside does not know it.
             .proxy(None)
             .timeout_connect(Some(SILENCE))
+            .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))
             .user_agent(concat!("kinglet/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -57,28 +58,24 @@ impl HttpMjpeg {
         check_content_type(content_type.unwrap_or_default()).map_err(problem)?;
         let pictures = Arc::new(Mailbox::new());
         let closing = Arc::new(AtomicBool::new(false));
-        let reader = response.into_body().into_reader();
+        let reader = UntilClosing { reader: response.into_body().into_reader(), closing: closing.clone() };
         let thread = thread::Builder::new().name("http-mjpeg".to_owned());
         thread
             .spawn({
-                let (pictures, closing) = (pictures.clone(), closing.clone());
-                move || drain(reader, &pictures, &closing)
+                let pictures = pictures.clone();
+                move || drain(reader, &pictures)
             })
             .map_err(|error| problem(error.to_string()))?;
         Ok(HttpMjpeg { shown, pictures, closing })
     }
 }
 
-/// Reads pictures until the stream breaks, or nobody wants them any more. It ends [`SILENCE`] after that at the latest.
-fn drain(reader: impl Read, pictures: &Mailbox<Arrival>, closing: &AtomicBool) {
+/// Reads pictures until the stream breaks, or nobody wants them any more.
+fn drain(reader: impl Read, pictures: &Mailbox<Arrival>) {
     let mut jpegs = JpegStream::new(reader);
     let mut number = 0;
     let why = loop {
-        let next = jpegs.next_jpeg();
-        if closing.load(Ordering::Relaxed) {
-            return;
-        }
-        match next {
+        match jpegs.next_jpeg() {
             Ok(Some(jpeg)) => pictures.put(Arrival::Jpeg { number, captured: Instant::now(), jpeg }),
             Ok(None) => break "the server ended the stream".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -90,6 +87,19 @@ fn drain(reader: impl Read, pictures: &Mailbox<Arrival>, closing: &AtomicBool) {
     };
     pictures.put(Arrival::Broken(why));
     pictures.close();
+}
+
+/// A stream that ends when it is closed on this side, [`SILENCE`] after that at the latest: also one whose server sends
+/// bytes without end and never a picture.
+struct UntilClosing<R> {
+    reader: R,
+    closing: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for UntilClosing<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.closing.load(Ordering::Relaxed) { Ok(0) } else { self.reader.read(out) }
+    }
 }
 
 /// One JPEG, or a page of text, is no stream.
@@ -113,6 +123,9 @@ fn explain(error: &ureq::Error) -> String {
         }
         ureq::Error::StatusCode(status) => format!("the server answers with HTTP status {status}"),
         ureq::Error::Io(error) => format!("cannot connect: {error}"),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            "this is no web address; write http://HOST:PORT/PATH".to_owned()
+        }
         other => other.to_string(),
     }
 }
@@ -142,10 +155,6 @@ impl Source for HttpMjpeg {
             Taken::Closed => Ok(Next::End),
         }
     }
-
-    fn dropped(&self) -> u64 {
-        self.pictures.dropped()
-    }
 }
 
 impl Drop for HttpMjpeg {
@@ -157,6 +166,23 @@ impl Drop for HttpMjpeg {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_thread_whose_server_never_sends_a_picture_ends_all_the_same() {
+        let closing = Arc::new(AtomicBool::new(false));
+        let (ended, end) = mpsc::channel();
+        thread::spawn({
+            let reader = UntilClosing { reader: io::repeat(b'x'), closing: closing.clone() };
+            move || {
+                drain(reader, &Mailbox::new());
+                ended.send(()).unwrap();
+            }
+        });
+        assert_eq!(end.recv_timeout(Duration::from_millis(50)), Err(mpsc::RecvTimeoutError::Timeout));
+        closing.store(true, Ordering::Relaxed);
+        assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(()));
+    }
 
     #[test]
     fn a_password_is_never_shown() {

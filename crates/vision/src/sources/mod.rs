@@ -43,11 +43,6 @@ pub trait Source: Send {
     fn health(&self) -> Health {
         Health::Live
     }
-
-    /// How many frames the source had to throw away because newer ones were already there.
-    fn dropped(&self) -> u64 {
-        0
-    }
 }
 
 /// What [`Source::next`] found.

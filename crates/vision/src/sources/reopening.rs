@@ -30,8 +30,6 @@ pub(super) struct Reopening {
     /// The number that frame 0 of the present source gets.
     base: u64,
     next_sequence: u64,
-    /// What former sources dropped.
-    dropped: u64,
 }
 
 impl Reopening {
@@ -52,16 +50,13 @@ impl Reopening {
             pause: FIRST_PAUSE,
             base: 0,
             next_sequence: 0,
-            dropped: 0,
         })
     }
 
     /// Closes what stalled or broke. It is opened again at once if it ever gave a frame since it was opened, else after
     /// a pause.
     fn close(&mut self, health: Health) {
-        if let Some(source) = self.source.take() {
-            self.dropped += source.dropped();
-        }
+        self.source = None;
         self.health = health;
         self.base = self.next_sequence;
         if self.last_frame >= self.opened {
@@ -142,10 +137,6 @@ impl Source for Reopening {
     fn health(&self) -> Health {
         self.health.clone()
     }
-
-    fn dropped(&self) -> u64 {
-        self.dropped + self.source.as_ref().map_or(0, |source| source.dropped())
-    }
 }
 
 #[cfg(test)]
@@ -194,10 +185,6 @@ mod tests {
                 }
                 Some(Act::RefuseToOpen) => panic!("it is open"),
             }
-        }
-
-        fn dropped(&self) -> u64 {
-            1
         }
     }
 
@@ -248,7 +235,6 @@ mod tests {
         assert_eq!(healths, [Health::Live, Health::Stale { since }]);
         assert_eq!(sequence, 1, "numbers go on across openings");
         assert!(took < Duration::from_millis(2300), "{took:?}");
-        assert_eq!(source.dropped(), 2, "what the former source dropped still counts");
     }
 
     #[test]

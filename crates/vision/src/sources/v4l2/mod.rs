@@ -192,7 +192,6 @@ struct Camera {
     last_sequence: Option<u32>,
     /// The number of the next frame; those that were dropped have one, too.
     number: u64,
-    dropped: u64,
     damage_was_said: bool,
 }
 
@@ -234,8 +233,7 @@ impl Camera {
             fps: device.set_interval(interval).and_then(frames_a_second),
         };
         let stream = device.start(BUFFERS).map_err(|error| explain(&error))?;
-        let (last_sequence, number, dropped, damage_was_said) = (None, 0, 0, false);
-        Ok(Camera { stream, description, format, last_sequence, number, dropped, damage_was_said })
+        Ok(Camera { stream, description, format, last_sequence: None, number: 0, damage_was_said: false })
     }
 
     /// Takes all that is filled, and keeps the newest that is whole.
@@ -245,7 +243,6 @@ impl Camera {
             self.count(filled.sequence);
             let older = if filled.flags & flag::ERROR != 0 { Some(filled) } else { newest.replace(filled) };
             if let Some(older) = older {
-                self.dropped += 1;
                 self.stream.requeue(older)?;
             }
         }
@@ -258,7 +255,6 @@ impl Camera {
         // Some drivers do not count, and some begin anew.
         let step = if (1..10_000).contains(&step) { u64::from(step) } else { 1 };
         self.number += step;
-        self.dropped += step - 1;
         self.last_sequence = Some(sequence);
     }
 
@@ -371,15 +367,10 @@ impl Source for Camera {
         match picture {
             Ok(picture) => Ok(Next::Frame(Frame { sequence, captured, picture, name: None })),
             Err(damage) => {
-                self.dropped += 1;
                 let said = std::mem::replace(&mut self.damage_was_said, true);
                 Ok(if said { Next::Idle } else { Next::Skipped(damage) })
             }
         }
-    }
-
-    fn dropped(&self) -> u64 {
-        self.dropped
     }
 }
 
