@@ -76,7 +76,7 @@ fn report(error: &anyhow::Error) {
 /// Says something on standard error, in one line.
 fn say(message: &str) {
     // Where nobody reads standard error, there is nobody to tell.
-    _ = writeln!(io::stderr(), "{}", message.replace(['\n', '\r'], " "));
+    _ = writeln!(io::stderr(), "{}", output::plain(message));
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -26,6 +26,11 @@ pub fn text(text: impl Display) -> anyhow::Result<()> {
     check(write!(stdout, "{text}").and_then(|()| stdout.flush()))
 }
 
+/// Text of somebody else's, such as a name in a model: one line, and nothing that a terminal would obey.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A count of bytes in a unit that people read: `3.9 MB`.
 pub fn bytes(count: u64) -> String {
     match count {
@@ -46,6 +51,11 @@ fn check(result: io::Result<()>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_taken_out() {
+        assert_eq!(plain("a\x1b[2J\u{9b}1m\r\nü\u{7}"), "a [2J 1m  ü ");
+    }
 
     #[test]
     fn bytes_have_a_unit() {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use console::{Alignment, Term, measure_text_width, pad_str, style, truncate_str};
 
+use crate::output;
+
 /// Rows under titles.
 pub struct Table {
     columns: Vec<(&'static str, Alignment)>,
@@ -29,7 +31,7 @@ impl Table {
     /// Adds a row: a cell a column.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         assert_eq!(N, self.columns.len(), "a row has a cell for each column");
-        self.rows.push(cells.into());
+        self.rows.push(cells.iter().map(|cell| output::plain(cell)).collect());
     }
 
     fn widths(&self) -> Vec<usize> {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{data, error_line, kinglet, small_model};
+use support::{data, error_line, kinglet, small_model, stdout};
 
 /// A folder with files to give to the command.
 struct Rubbish(tempfile::TempDir);
@@ -79,6 +79,20 @@ fn a_cut_model_is_said_to_be_damaged() {
 }
 
 /// A PNG whose header speaks of 40,000 × 40,000 pixels: 4.8 GB.
+#[test]
+fn names_in_a_model_cannot_command_the_terminal() {
+    let Some(data) = data() else { return };
+    let rubbish = Rubbish::new();
+    let mut bytes = fs::read(small_model(&data)).unwrap();
+    let (name, evil) = (b"MobilenetV1/Predictions/Reshape_1", b"M\x1b[2J\x1b]0;title\x07/Predict\r\nReshape");
+    let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    bytes[at..at + evil.len()].copy_from_slice(evil);
+    let file = rubbish.file("evil.tflite", &bytes);
+    let shown = stdout(kinglet(rubbish.0.path()).arg("inspect").arg(&file));
+    assert!(shown.contains("M [2J ]0;title /Predict  Reshape"), "{shown}");
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+}
+
 fn huge_png() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
     png.extend(40_000u32.to_be_bytes());

@@ -120,9 +120,9 @@ fn report<'a>(model: &'a Model, session: &Session) -> Report<'a> {
 }
 
 fn print(report: &Report<'_>) -> Result<()> {
-    output::line(format!("{}, {}", report.model, output::bytes(report.file_bytes)))?;
+    output::line(format!("{}, {}", output::plain(report.model), output::bytes(report.file_bytes)))?;
     if !report.description.is_empty() {
-        output::line(report.description)?;
+        output::line(output::plain(report.description))?;
     }
     let mut ports = Table::new(&[left(""), left("type"), left("shape"), left("scale, zero"), left("name")]);
     let inputs = report.inputs.iter().map(|tensor| ("input", tensor));

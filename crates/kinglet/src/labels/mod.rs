@@ -15,7 +15,7 @@ pub fn imagenet() -> Arc<[String]> {
 /// `background` is taken off, since an index counts classes without it.
 ///
 /// # Errors
-/// When the file cannot be read, is no text, is larger than a mebibyte, or names no class.
+/// When the file cannot be read, is no text or has control characters in it, is larger than a mebibyte, or names no class.
 pub fn read(path: &Path) -> Result<Arc<[String]>, Error> {
     const LARGEST: u64 = 1 << 20;
     const ADVICE: &str = "give a text file with one class name a line";
@@ -26,6 +26,10 @@ pub fn read(path: &Path) -> Result<Arc<[String]>, Error> {
     let names = text.strip_prefix("background\n").or(text.strip_prefix("background\r\n")).unwrap_or(text);
     if names.is_empty() {
         return Err(wrong("no class name in it"));
+    }
+    // A name is shown as it is, and a terminal would obey these.
+    if names.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(wrong("control characters in it"));
     }
     Ok(names.lines().map(|name| name.trim().to_owned()).collect())
 }
@@ -68,6 +72,7 @@ mod tests {
         for (bytes, problem) in [
             (&b"\n\n"[..], "no class name"),
             (&b"\xff\xfe\x00"[..], "not UTF-8"),
+            (&b"cat\n\x1b[2Jdog"[..], "control characters"),
             (&vec![b'a'; (1 << 20) + 1][..], "too large"),
         ] {
             std::fs::write(&path, bytes).unwrap();
