@@ -106,7 +106,8 @@ fn the_page_is_served_until_a_signal_ends_the_loop() {
         lines.read_to_string(&mut last).unwrap();
         let status = running.child.wait().unwrap();
         assert_eq!(status.code(), Some(0), "{signal}");
-        let last: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+        // Where no frame came after the first line, that one is the last.
+        let last: Value = serde_json::from_str(last.lines().last().unwrap_or(&first)).unwrap();
         assert!(last["inferred"].as_u64() > Some(0));
     }
 }
