@@ -14,7 +14,8 @@ use crate::table::{Table, left, right};
 /// List the models that can be used by name
 #[derive(Args, Debug)]
 #[command(after_help = "A model is fetched when it is first used, or with `kinglet pull NAME`; then it is kept in \
-$KINGLET_HOME, or else in $XDG_CACHE_HOME/kinglet or ~/.cache/kinglet. The first one is what `kinglet live` uses.")]
+the folder models of $KINGLET_HOME, or else of $XDG_CACHE_HOME/kinglet or ~/.cache/kinglet. KINGLET_ZOO_URL=http://HOST \
+fetches from a mirror. The first one is what `kinglet live` uses.")]
 pub struct Models {}
 
 /// A model of the zoo, as JSON has it.
