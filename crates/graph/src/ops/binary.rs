@@ -36,14 +36,27 @@ impl BinaryKind {
         }
     }
 
+    /// Comparisons are written out, because CPUs disagree on which zero `f32::max` gives for −0 and 0.
     fn float(self, a: f32, b: f32) -> f32 {
         match self {
             BinaryKind::Add => a + b,
             BinaryKind::Subtract => a - b,
             BinaryKind::Multiply => a * b,
             BinaryKind::Divide => a / b,
-            BinaryKind::Maximum => a.max(b),
-            BinaryKind::Minimum => a.min(b),
+            BinaryKind::Maximum => {
+                if a > b {
+                    a
+                } else {
+                    b
+                }
+            }
+            BinaryKind::Minimum => {
+                if a < b {
+                    a
+                } else {
+                    b
+                }
+            }
         }
     }
 

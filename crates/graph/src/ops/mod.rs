@@ -113,10 +113,12 @@ impl Activation {
         }
     }
 
-    /// The activation of a float.
+    /// The activation of a float. NaN becomes the lower bound. (Comparisons, because CPUs disagree on which zero `f32::max`
+    /// gives for −0 and 0.)
     pub fn clamp(self, x: f32) -> f32 {
         let (min, max) = self.bounds();
-        x.max(min).min(max)
+        let raised = if x > min { x } else { min };
+        if raised < max { raised } else { max }
     }
 }
 

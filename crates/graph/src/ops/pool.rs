@@ -98,7 +98,7 @@ impl Pool2d {
             PoolKind::Max => {
                 let (shape, elements) = (&output.ty.shape, floats(&x)?);
                 let out = floats_mut(output)?;
-                let larger = |largest: f32, i| largest.max(elements[i]);
+                let larger = |largest, i| if elements[i] > largest { elements[i] } else { largest };
                 let store = |index: usize, largest, _| out[index] = self.activation.clamp(largest);
                 self.each(x.ty, shape, f32::NEG_INFINITY, larger, store)
             }

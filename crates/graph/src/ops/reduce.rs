@@ -1,8 +1,8 @@
 //! Mean over axes.
 
-use super::check_count;
 use super::operands::{Bytes, float_or_quantized, floats, floats_mut, operand, required};
 use super::walk::{Strides, Walk, dense};
+use super::{Activation, check_count};
 use crate::qmath::MeanParameters;
 use crate::{GraphError, MAX_RANK, TensorMut, TensorRef, TensorType, View};
 
@@ -36,7 +36,7 @@ impl Mean {
         let x = required(inputs, 0)?;
         float_or_quantized(&[("input", x), ("output", output)])?;
         if x.dtype.is_8_bit() {
-            MeanParameters::new(x, output, super::Activation::None)?;
+            MeanParameters::new(x, output, Activation::None)?;
             check_count(self.axes.iter().map(|axis| x.shape[*axis]).product())?;
         }
         Ok(())
@@ -47,7 +47,7 @@ impl Mean {
         let parts = Parts::new(&self.axes, &x.ty.shape);
         match x.view {
             View::I8(_) | View::U8(_) => {
-                let mean = MeanParameters::new(x.ty, output.ty, super::Activation::None)?;
+                let mean = MeanParameters::new(x.ty, output.ty, Activation::None)?;
                 let elements = Bytes::new(&x)?;
                 let out = output.view.bytes_mut();
                 parts.each(
@@ -60,7 +60,8 @@ impl Mean {
             }
             _ => {
                 let (elements, out) = (floats(&x)?, floats_mut(output)?);
-                parts.each(0.0, |sum, i| sum + elements[i], |index, sum: f32, count| out[index] = sum / count as f32);
+                let store = |index: usize, sum: f32, count| out[index] = Activation::None.clamp(sum / count as f32);
+                parts.each(0.0, |sum, i| sum + elements[i], store);
             }
         }
         Ok(())
