@@ -3,6 +3,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
@@ -10,6 +11,9 @@ use bytemuck::Pod;
 
 /// Alignment of every buffer, in bytes: a cache line, and the widest vector of any supported CPU.
 pub const ALIGNMENT: usize = 64;
+
+/// Where a buffer of no bytes begins: casts to other items ask for their alignment there, too.
+const DANGLING: NonZero<usize> = NonZero::new(ALIGNMENT).unwrap();
 
 /// A fixed-length buffer that begins on a cache line.
 pub struct Aligned<T: Pod> {
@@ -28,7 +32,7 @@ impl<T: Pod> Aligned<T> {
     pub fn zeroed(len: usize) -> Aligned<T> {
         let layout = Self::layout(len);
         if layout.size() == 0 {
-            return Aligned { start: NonNull::dangling(), len };
+            return Aligned { start: NonNull::without_provenance(DANGLING), len };
         }
         // SAFETY: the size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
@@ -197,7 +201,7 @@ mod tests {
         for len in [0, 1, 63, 64, 65, 1000] {
             let mut buffer = Aligned::<i32>::zeroed(len);
             assert_eq!(buffer.len(), len);
-            assert!(len == 0 || buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));
+            assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));
             assert!(buffer.iter().all(|&item| item == 0));
             buffer.fill(7);
             assert_eq!(&*buffer.clone(), &vec![7; len][..]);

@@ -15,6 +15,9 @@ use std::{cell::UnsafeCell, hint, mem, thread};
 /// model, far shorter than the gap between two frames of a camera.
 const SPIN: Duration = Duration::from_micros(100);
 
+/// The most threads that a pool has; far more than share the work of one operator with any gain.
+pub const MAX_THREADS: usize = 256;
+
 /// A fixed number of threads, the caller's among them, that run numbered tasks.
 ///
 /// A pool may be shared: while one caller has the workers, the tasks of another run on its own thread.
@@ -26,7 +29,7 @@ pub struct ThreadPool {
 }
 
 impl ThreadPool {
-    /// A pool of `threads` threads in all (at least 1): the caller of [`run`](Self::run) and `threads - 1` workers.
+    /// A pool of `threads` threads in all (1 to [`MAX_THREADS`]): the caller of [`run`](Self::run) and `threads - 1` workers.
     /// Where the system refuses to start a worker, the pool is smaller.
     pub fn new(threads: usize) -> ThreadPool {
         let shared = Arc::new(Shared::new());
@@ -34,7 +37,7 @@ impl ThreadPool {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("kinglet-{index}")).spawn(move || shared.work(index)).ok()
         };
-        let workers = (1..threads).map_while(start).collect();
+        let workers = (1..threads.min(MAX_THREADS)).map_while(start).collect();
         ThreadPool { shared, workers, taken: AtomicBool::new(false) }
     }
 
@@ -97,6 +100,7 @@ impl std::fmt::Debug for ThreadPool {
 
 /// The low bits of [`Shared::gate`] count the workers that are inside the job.
 const INSIDE: u64 = (1 << 16) - 1;
+const _: () = assert!(MAX_THREADS as u64 <= INSIDE);
 /// Set while there is a job that workers may enter.
 const OPEN: u64 = 1 << 16;
 /// Set when the pool is dropped.
