@@ -1,7 +1,7 @@
 //! Lowers a graph to steps: picks a kernel for each node, packs its weights, fuses residual additions, lays out memory.
 //!
 //! In order: [`store_activations`] and the clean-up after it; [`residual_additions`] finds the additions that a convolution
-//! can do while its result is in registers; [`kernels`](crate::lower) builds one step a node; reshapes become other names of
+//! can do while its result is in registers; [`select`] picks a kernel for each node; reshapes become other names of
 //! the same bytes; [`lay_out`] places what is left by lifetime.
 
 use std::ops::Range;
@@ -16,6 +16,10 @@ use crate::storage::{STORED, store_activations};
 use crate::{RuntimeError, StepInfo};
 
 mod select;
+
+/// The most scratch memory that a kernel may ask for. Windows that lie far apart, as only absurd files have them, would take
+/// any amount.
+const MAX_SCRATCH_BYTES: usize = 1 << 30;
 
 /// A graph as steps over an arena.
 pub(crate) struct Lowered {
@@ -49,9 +53,10 @@ pub(crate) fn lower(graph: &Graph, choice: Choice, threads: usize) -> Result<Low
     let planned = plan(graph);
     let mut kernels = Vec::with_capacity(planned.len());
     for step in &planned {
-        check_limits(step.node)?;
-        let kernel = select::kernel(graph, step.node, step.residual, choice, threads)?;
-        kernels.push(kernel);
+        check_arity(step.node)?;
+        let selected = select::kernel(graph, step.node, step.residual, choice, threads)?;
+        check_scratch(step.node, &selected.kernel)?;
+        kernels.push(selected);
     }
     let memory = Memory::lay_out(graph, &roots, &planned, &kernels);
     let steps = planned.iter().zip(kernels).enumerate();
@@ -60,13 +65,24 @@ pub(crate) fn lower(graph: &Graph, choice: Choice, threads: usize) -> Result<Low
     Ok(Lowered { steps, outputs, arena_bytes: memory.bytes })
 }
 
-fn check_limits(node: &Node) -> Result<(), RuntimeError> {
-    let limit = |limit: String| RuntimeError::Limit { node: node.name.clone(), op: node.op.name(), limit };
+fn limit(node: &Node, limit: String) -> RuntimeError {
+    RuntimeError::Limit { node: node.name.clone(), op: node.op.name(), limit }
+}
+
+fn check_arity(node: &Node) -> Result<(), RuntimeError> {
     if node.inputs.len() > MAX_INPUTS {
-        return Err(limit(format!("{} inputs, and at most {MAX_INPUTS} are supported", node.inputs.len())));
+        return Err(limit(node, format!("{} inputs, and at most {MAX_INPUTS} are supported", node.inputs.len())));
     }
     if node.outputs.len() != 1 {
-        return Err(limit(format!("{} outputs, and exactly one is supported", node.outputs.len())));
+        return Err(limit(node, format!("{} outputs, and exactly one is supported", node.outputs.len())));
+    }
+    Ok(())
+}
+
+fn check_scratch(node: &Node, kernel: &Kernel) -> Result<(), RuntimeError> {
+    let bytes = kernel.scratch_bytes();
+    if bytes > MAX_SCRATCH_BYTES {
+        return Err(limit(node, format!("{bytes} bytes of scratch memory, and at most {MAX_SCRATCH_BYTES} are lent")));
     }
     Ok(())
 }

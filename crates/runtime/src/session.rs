@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kinglet_graph::{Execute, Graph, GraphError, Tensor, TensorType, View, ViewMut};
 use kinglet_kernels::memory::Arena;
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::threads::ThreadPool;
+use kinglet_kernels::threads::{MAX_THREADS, ThreadPool};
 
 use crate::RuntimeError;
 use crate::lower::lower;
@@ -14,7 +14,8 @@ use crate::step::{Place, Step};
 /// How a session is made.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// Threads that share the work of each operator, the caller's included; at least 1.
+    /// Threads that share the work of each operator, the caller's included: 1 to [`MAX_THREADS`], the nearest of which is
+    /// taken for any other number.
     pub threads: usize,
     /// Which kernels may be picked.
     pub kernels: Choice,
@@ -75,7 +76,8 @@ impl Session {
         };
         let ports = [graph.inputs.iter().map(port).collect(), graph.outputs.iter().map(port).collect::<Vec<_>>()];
         let zeroed = |ports: &Vec<Port>| ports.iter().map(|port| Tensor::zeroed(port.ty.clone())).collect();
-        let lowered = lower(graph, options.kernels, options.threads.max(1))?;
+        let threads = options.threads.clamp(1, MAX_THREADS);
+        let lowered = lower(graph, options.kernels, threads)?;
         Ok(Session {
             weights_bytes: lowered.steps.iter().map(Step::weights_bytes).sum(),
             steps: lowered.steps,
@@ -84,7 +86,7 @@ impl Session {
             ports,
             output_places: lowered.outputs,
             arena: Arena::new(lowered.arena_bytes),
-            pool: ThreadPool::new(options.threads.max(1)),
+            pool: ThreadPool::new(threads),
         })
     }
 
@@ -155,8 +157,12 @@ impl Session {
         Ok(())
     }
 
-    /// Runs the model and adds the time that each step took to `times`, which has one entry a step.
+    /// Runs the model and adds the time that each step took to `times`.
+    ///
+    /// # Panics
+    /// When `times` has not one entry for each step.
     pub fn execute_profiled(&mut self, times: &mut [Duration]) -> Result<(), RuntimeError> {
+        assert_eq!(times.len(), self.steps.len(), "one time for each step");
         for (step, time) in self.steps.iter_mut().zip(times) {
             let start = Instant::now();
             step.run(&mut self.arena, &self.inputs, &self.pool)?;

@@ -1,8 +1,8 @@
 //! Gives quantized activations the byte type that this CPU's kernels want.
 //!
 //! The 8-bit dot product of x86 multiplies unsigned by signed bytes, so activations are kept as `u8` there and as `i8`
-//! elsewhere. The real values do not change: q and zero point move together by 128. What the outside sees keeps its type,
-//! and so does what is cast, since a cast reads the integers themselves; a Quantize node converts between the two.
+//! elsewhere. The real values do not change: q and zero point move together by 128. What the outside sees keeps its type, a
+//! Quantize node converting between the two, and so do constant weights, which kernels take as `i8` everywhere.
 
 use kinglet_graph::{DType, Data, Graph, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::Activation;
@@ -13,16 +13,15 @@ pub(crate) const STORED: DType =
 
 /// Rewrites every quantized 8-bit activation to type `stored`.
 pub(crate) fn store_activations(graph: &mut Graph, stored: DType) {
-    let weights = weight_constants(graph);
-    let pinned = pinned_values(graph);
+    let (kept, activations) = (kept_values(graph), activations(graph));
     let mut twins: Vec<Option<ValueId>> = vec![None; graph.values.len()];
     for index in 0..graph.values.len() {
         let ty = &graph.values[index].ty;
-        if !needs_shift(ty, stored) || weights[index] {
+        if !needs_shift(ty, stored) || (kept[index] && !activations[index]) {
             continue;
         }
         let shifted = shifted_type(ty, stored);
-        if pinned[index] {
+        if kept[index] {
             let name = format!("{}:stored", graph.values[index].name);
             let constant = graph.values[index].constant.clone();
             twins[index] = Some(match constant {
@@ -35,33 +34,21 @@ pub(crate) fn store_activations(graph: &mut Graph, stored: DType) {
             value.ty = shifted;
         }
     }
+    let twin = |id: ValueId| twins.get(id.0).copied().flatten();
     let old = std::mem::take(&mut graph.nodes);
     for id in graph.inputs.clone() {
-        push_conversion(graph, id, twins[id.0]);
+        twin(id).into_iter().for_each(|twin| push_quantize(graph, id, twin));
     }
     for mut node in old {
-        let reads_integers = node.op == Op::Cast;
-        let twin = |id: &ValueId| twins.get(id.0).copied().flatten().unwrap_or(*id);
-        if !reads_integers {
-            node.inputs.iter_mut().flatten().for_each(|id| *id = twin(id));
+        for (index, id) in node.inputs.iter_mut().enumerate() {
+            *id = if reads_weights(&node.op, index) { *id } else { id.map(|id| twin(id).unwrap_or(id)) };
         }
-        let outputs = node.outputs.clone();
-        if !reads_integers {
-            node.outputs.iter_mut().for_each(|id| *id = twin(id));
-        }
+        let made = std::mem::take(&mut node.outputs);
+        node.outputs = made.iter().map(|&id| twin(id).unwrap_or(id)).collect();
         graph.nodes.push(node);
-        for id in outputs {
-            match twins[id.0] {
-                Some(twin) if !reads_integers => push_quantize(graph, twin, id),
-                twin => push_conversion(graph, id, twin),
-            }
+        for id in made {
+            twin(id).into_iter().for_each(|twin| push_quantize(graph, twin, id));
         }
-    }
-}
-
-fn push_conversion(graph: &mut Graph, from: ValueId, twin: Option<ValueId>) {
-    if let Some(to) = twin {
-        push_quantize(graph, from, to);
     }
 }
 
@@ -94,26 +81,35 @@ fn shifted_constant(constant: &Tensor, ty: TensorType) -> Tensor {
     Tensor::with_type(ty, data).expect("as many bytes as before")
 }
 
-/// Constants that are read as weights: kernels take those as `i8`, whatever activations are.
-fn weight_constants(graph: &Graph) -> Vec<bool> {
-    let mut weights = vec![false; graph.values.len()];
+/// Whether a node reads its input `index` as weights or bias.
+fn reads_weights(op: &Op, index: usize) -> bool {
+    index > 0 && matches!(op, Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_))
+}
+
+/// Values that keep their type: the graph's inputs and outputs, and constants that are read as weights.
+fn kept_values(graph: &Graph) -> Vec<bool> {
+    let mut kept = vec![false; graph.values.len()];
+    for id in graph.inputs.iter().chain(&graph.outputs) {
+        kept[id.0] = true;
+    }
     for node in &graph.nodes {
-        if matches!(node.op, Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_)) {
-            for id in node.inputs.iter().skip(1).flatten() {
-                weights[id.0] = graph.constant(*id).is_some();
+        for (index, id) in node.inputs.iter().enumerate() {
+            if let Some(id) = id.filter(|id| reads_weights(&node.op, index) && graph.constant(*id).is_some()) {
+                kept[id.0] = true;
             }
         }
     }
-    weights
+    kept
 }
 
-/// Values whose type is seen: the graph's inputs and outputs, and what a cast reads or makes.
-fn pinned_values(graph: &Graph) -> Vec<bool> {
-    let mut pinned = vec![false; graph.values.len()];
-    let casts = graph.nodes.iter().filter(|node| node.op == Op::Cast);
-    let cast_values = casts.flat_map(|node| node.inputs.iter().flatten().chain(&node.outputs));
-    for id in graph.inputs.iter().chain(&graph.outputs).chain(cast_values) {
-        pinned[id.0] = true;
+/// Values that a node makes, or reads otherwise than as weights. (One constant may be both weights and an activation.)
+fn activations(graph: &Graph) -> Vec<bool> {
+    let mut activations = vec![false; graph.values.len()];
+    for node in &graph.nodes {
+        let read = node.inputs.iter().enumerate().filter(|(index, _)| !reads_weights(&node.op, *index));
+        for id in read.filter_map(|(_, id)| id.as_ref()).chain(&node.outputs) {
+            activations[id.0] = true;
+        }
     }
-    pinned
+    activations
 }

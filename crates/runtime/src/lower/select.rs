@@ -31,6 +31,9 @@ pub(super) fn kernel(
     threads: usize,
 ) -> Result<Selected, GraphError> {
     let context = Context { graph, node, choice, threads };
+    if context.is_empty() {
+        return Ok(context.plain());
+    }
     let selected = match &node.op {
         Op::Conv2d(op) => context.conv2d(op, residual)?,
         Op::DepthwiseConv2d(op) => context.depthwise_conv2d(op)?,
@@ -68,7 +71,7 @@ pub(super) fn quantized_addition(graph: &Graph, node: &Node) -> Option<[ValueId;
 /// Whether a node is a convolution that the quantized kernels take.
 pub(super) fn is_quantized_convolution(graph: &Graph, node: &Node) -> bool {
     let context = Context { graph, node, choice: Choice::Best, threads: 1 };
-    matches!(node.op, Op::Conv2d(_)) && context.quantized_weights().is_some()
+    matches!(node.op, Op::Conv2d(_)) && !context.is_empty() && context.quantized_weights().is_some()
 }
 
 /// Whether it is a quantized activation of the type that kernels take.
@@ -82,7 +85,9 @@ impl<'g> Context<'g> {
         if let Some(weights) = self.quantized_weights() {
             return self.quantized_conv2d(geometry, &weights, op.activation, residual).map(Some);
         }
-        Ok(self.float_weights().map(|(values, bias)| {
+        // The kernel multiplies padding, too, and zero times infinity is not zero.
+        let finite = |(values, _): &(&[f32], _)| values.iter().all(|weight| weight.is_finite());
+        Ok(self.float_weights().filter(finite).map(|(values, bias)| {
             let bounds = op.activation.bounds().into();
             let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
             self.image(Kernel::Conv2d(kernel))
@@ -299,6 +304,12 @@ impl<'g> Context<'g> {
 
     fn output(&self) -> &'g TensorType {
         &self.graph.value(self.node.outputs[0]).ty
+    }
+
+    /// Whether a tensor of the node has no elements, which the plain loops take and kernels do not.
+    fn is_empty(&self) -> bool {
+        let mut ids = self.node.inputs.iter().flatten().chain(&self.node.outputs);
+        ids.any(|id| self.graph.value(*id).ty.is_empty())
     }
 
     /// Whether the first input and the output are 8-bit activations, of whichever sign.
