@@ -17,6 +17,8 @@ const DANGLING: NonZero<usize> = NonZero::new(ALIGNMENT).unwrap();
 
 /// A fixed-length buffer that begins on a cache line.
 pub struct Aligned<T: Pod> {
+    /// The allocation, which begins up to a cache line before the buffer; `None` for a buffer of no bytes.
+    allocation: Option<NonNull<u8>>,
     start: NonNull<T>,
     len: usize,
 }
@@ -30,27 +32,32 @@ impl<T: Pod> Aligned<T> {
     /// # Panics
     /// When the size in bytes exceeds `isize::MAX`.
     pub fn zeroed(len: usize) -> Aligned<T> {
-        let layout = Self::layout(len);
-        if layout.size() == 0 {
-            return Aligned { start: NonNull::without_provenance(DANGLING), len };
+        if len == 0 || size_of::<T>() == 0 {
+            return Aligned { allocation: None, start: NonNull::without_provenance(DANGLING), len };
         }
+        let layout = Self::layout(len);
         // SAFETY: the size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start.cast::<T>()) else { handle_alloc_error(layout) };
-        Aligned { start, len }
+        let Some(allocation) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { handle_alloc_error(layout) };
+        let before = allocation.align_offset(ALIGNMENT);
+        // SAFETY: the layout has room for an alignment's bytes before the buffer.
+        let start = unsafe { allocation.add(before) }.cast::<T>();
+        Aligned { allocation: Some(allocation), start, len }
     }
 
+    /// Room for the buffer wherever its first cache line begins. The allocation's own alignment is small, because only then
+    /// does the system's allocator hand out memory that is zero already, untouched until it is used.
     fn layout(len: usize) -> Layout {
-        Layout::array::<T>(len).and_then(|layout| layout.align_to(ALIGNMENT)).expect("a buffer fits the address space")
+        let bytes = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(ALIGNMENT));
+        let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, align_of::<T>()).ok());
+        layout.expect("a buffer fits the address space")
     }
 }
 
 impl<T: Pod> Drop for Aligned<T> {
     fn drop(&mut self) {
-        let layout = Self::layout(self.len);
-        if layout.size() != 0 {
+        if let Some(allocation) = self.allocation {
             // SAFETY: `zeroed` allocated it with this very layout.
-            unsafe { dealloc(self.start.as_ptr().cast(), layout) };
+            unsafe { dealloc(allocation.as_ptr(), Self::layout(self.len)) };
         }
     }
 }

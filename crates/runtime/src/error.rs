@@ -18,4 +18,12 @@ pub enum RuntimeError {
         /// The limit, and what exceeds it.
         limit: String,
     },
+    /// All that must be in memory at once is too much.
+    #[error("the model needs {needed} bytes for its activations, and at most {limit} are lent")]
+    Memory {
+        /// Bytes of the arena.
+        needed: usize,
+        /// The most that there may be.
+        limit: usize,
+    },
 }

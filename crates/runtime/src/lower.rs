@@ -21,6 +21,9 @@ mod select;
 /// any amount.
 const MAX_SCRATCH_BYTES: usize = 1 << 30;
 
+/// The most memory that all activations may take at once: a file of a few hundred bytes can ask for any size.
+const MAX_ARENA_BYTES: usize = 2 << 30;
+
 /// A graph as steps over an arena.
 pub(crate) struct Lowered {
     pub steps: Vec<Step>,
@@ -59,6 +62,9 @@ pub(crate) fn lower(graph: &Graph, choice: Choice, threads: usize) -> Result<Low
         kernels.push(selected);
     }
     let memory = Memory::lay_out(graph, &roots, &planned, &kernels);
+    if memory.bytes > MAX_ARENA_BYTES {
+        return Err(RuntimeError::Memory { needed: memory.bytes, limit: MAX_ARENA_BYTES });
+    }
     let steps = planned.iter().zip(kernels).enumerate();
     let steps = steps.map(|(index, (step, selected))| memory.step(graph, index, step, selected)).collect();
     let outputs = graph.outputs.iter().map(|id| memory.place(graph, *id)).collect();

@@ -1,7 +1,8 @@
 //! Graphs at the edge of what is valid: the runtime gives the reference's bytes, or refuses with a reason.
 
 use kinglet_graph::ops::{
-    Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Reshape, Window,
+    Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Reshape, Unary,
+    Window,
 };
 use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Execute, Graph, Op, Tensor, TensorType, ValueId, ViewMut};
@@ -168,6 +169,16 @@ fn scratch_memory_has_a_limit() {
     output(&mut graph, Op::DepthwiseConv2d(op), &[x, weights]);
     let error = Session::new(&graph, &SessionOptions::default()).unwrap_err();
     assert!(matches!(&error, RuntimeError::Limit { limit, .. } if limit.contains("scratch")), "{error}");
+}
+
+#[test]
+fn activations_have_a_limit() {
+    let mut graph = Graph::default();
+    let x = input(&mut graph, ty(DType::F32, &[1, 1 << 15, 1 << 15]));
+    let exp = output(&mut graph, Op::Unary(Unary::Exp), &[x]);
+    output(&mut graph, Op::Unary(Unary::Tanh), &[exp]);
+    let error = Session::new(&graph, &SessionOptions::default()).unwrap_err();
+    assert!(matches!(error, RuntimeError::Memory { .. }), "{error}");
 }
 
 #[test]
