@@ -49,7 +49,7 @@ pub static TABLE: Table<Kernel> = Table {
         #[cfg(target_arch = "aarch64")]
         Row { name: "qgemm_s8s8s32_8x8_neon_dot", isa: Isa::NeonDot, kernel: neon_dot::KERNEL },
         #[cfg(target_arch = "aarch64")]
-        Row { name: "qgemm_s8s8s32_4x4_neon", isa: Isa::Neon, kernel: neon::KERNEL },
+        Row { name: "qgemm_s8s8s32_4x16_neon", isa: Isa::Neon, kernel: neon::KERNEL },
         #[cfg(target_arch = "x86_64")]
         Row { name: "qgemm_u8s8s32_1x1_scalar", isa: Isa::Scalar, kernel: scalar::KERNEL },
         #[cfg(not(target_arch = "x86_64"))]
@@ -68,8 +68,8 @@ pub struct Kernel {
     granule: usize,
     /// The depth is padded to a multiple of this.
     depth_multiple: usize,
-    /// So many weights of one column lie side by side before the next column comes. A multiple of `depth_multiple`; where
-    /// the depth is no multiple of it, the last group is narrower.
+    /// So many weights of one column lie side by side before the next column comes. A multiple of `depth_multiple`, or the
+    /// other way round; where the depth is no multiple of it, the last group is narrower.
     depth_group: usize,
     /// What weights are stored as.
     weights: Element,
