@@ -1,6 +1,6 @@
 //! Executes a graph node by node in plain loops, without regard to speed: what every faster way is held to.
 
-use crate::{Graph, GraphError, NodeId, Tensor, TensorRef, ValueId};
+use crate::{Graph, GraphError, NodeId, Tensor, TensorRef, TensorType, ValueId};
 
 /// Something that runs a graph: the reference here, or the runtime. Calibration asks for no more than this.
 pub trait Execute {
@@ -68,22 +68,27 @@ fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<(), GraphError> {
     if inputs.len() != graph.inputs.len() {
         return Err(GraphError::Arity { expected: graph.inputs.len().to_string(), found: inputs.len() });
     }
-    for (id, tensor) in graph.inputs.iter().zip(inputs) {
+    graph.inputs.iter().zip(inputs).try_for_each(|(id, tensor)| {
         let value = graph.value(*id);
-        if tensor.ty().dtype != value.ty.dtype {
-            return Err(GraphError::Type {
-                what: format!("input {:?}", value.name),
-                expected: format!("the model takes {}", value.ty.dtype),
-                found: tensor.ty().dtype,
-            });
-        }
-        if tensor.shape() != value.ty.shape {
-            return Err(GraphError::Shape {
-                what: format!("input {:?}", value.name),
-                expected: format!("{:?}", value.ty.shape),
-                found: tensor.shape().to_vec(),
-            });
-        }
+        check_input(&value.name, &value.ty, tensor)
+    })
+}
+
+/// Checks that `tensor` has the element type and the shape of the model's input `name`, whose type is `ty`.
+pub fn check_input(name: &str, ty: &TensorType, tensor: &Tensor) -> Result<(), GraphError> {
+    if tensor.ty().dtype != ty.dtype {
+        return Err(GraphError::Type {
+            what: format!("input {name:?}"),
+            expected: format!("the model takes {}", ty.dtype),
+            found: tensor.ty().dtype,
+        });
+    }
+    if tensor.shape() != ty.shape {
+        return Err(GraphError::Shape {
+            what: format!("input {name:?}"),
+            expected: format!("{:?}", ty.shape),
+            found: tensor.shape().to_vec(),
+        });
     }
     Ok(())
 }

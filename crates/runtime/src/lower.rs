@@ -108,12 +108,10 @@ fn roots(graph: &Graph) -> Vec<ValueId> {
 /// The nodes that become steps, in order.
 fn plan(graph: &Graph) -> Vec<Planned<'_>> {
     let residuals = residual_additions(graph);
-    let fused: Vec<NodeId> = residuals.iter().flatten().copied().collect();
-    let steps = graph
-        .nodes
-        .iter()
-        .enumerate()
-        .filter(|(index, node)| !matches!(node.op, Op::Reshape(_)) && !fused.contains(&NodeId(*index)));
+    let mut fused = vec![false; graph.nodes.len()];
+    residuals.iter().flatten().for_each(|add| fused[add.0] = true);
+    let steps = graph.nodes.iter().enumerate();
+    let steps = steps.filter(|(index, node)| !matches!(node.op, Op::Reshape(_)) && !fused[*index]);
     steps.map(|(index, node)| Planned { node, residual: residuals[index].map(|add| &graph.nodes[add.0]) }).collect()
 }
 

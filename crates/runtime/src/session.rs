@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use kinglet_graph::reference::check_input;
 use kinglet_graph::{Execute, Graph, GraphError, Tensor, TensorType, View, ViewMut};
 use kinglet_kernels::memory::Arena;
 use kinglet_kernels::table::Choice;
@@ -110,26 +111,13 @@ impl Session {
             return Err(GraphError::Arity { expected: self.inputs.len().to_string(), found: inputs.len() }.into());
         }
         for (index, input) in inputs.iter().enumerate() {
-            self.check_input(index, input)?;
+            let port = &self.ports[0][index];
+            check_input(&port.name, &port.ty, input)?;
             let mut own = self.inputs[index].data_mut();
             own.bytes_mut().copy_from_slice(input.data().view().bytes());
         }
         self.execute()?;
         Ok(&self.outputs)
-    }
-
-    fn check_input(&self, index: usize, input: &Tensor) -> Result<(), GraphError> {
-        let port = &self.ports[0][index];
-        if input.ty().dtype != port.ty.dtype {
-            let expected = format!("the model takes {}", port.ty.dtype);
-            return Err(GraphError::Type { what: format!("input {:?}", port.name), expected, found: input.ty().dtype });
-        }
-        if input.shape() != port.ty.shape {
-            let expected = format!("{:?}", port.ty.shape);
-            let found = input.shape().to_vec();
-            return Err(GraphError::Shape { what: format!("input {:?}", port.name), expected, found });
-        }
-        Ok(())
     }
 
     /// The elements of input `index`, to write before [`Session::execute`]. They keep their values between runs.
