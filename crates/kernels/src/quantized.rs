@@ -53,6 +53,15 @@ impl Requantize<'_> {
     }
 }
 
+/// How far from 0 a scaled sum of products of `weights` can be. What is far from the limits of an integer type needs no
+/// saturation on its way to a byte.
+pub(crate) fn reach(weights: &[i16], bias: i32, multiplier: f32) -> f32 {
+    let most = u64::from(Activation::MAX.abs_diff(0).max(Activation::MIN.abs_diff(0)));
+    let sum = weights.iter().map(|weight| u64::from(weight.unsigned_abs())).sum::<u64>() * most;
+    // The sum is rounded to a float, the product once more.
+    ((sum as f64 + f64::from(bias.unsigned_abs())) * f64::from(multiplier.abs()) * 1.000_001) as f32
+}
+
 /// The first of `values` if there is just one, or else the one of `channel`.
 fn per_channel<T: Copy>(values: &[T], channel: usize) -> T {
     if values.len() == 1 { values[0] } else { values[channel] }

@@ -10,12 +10,14 @@ use crate::simd::{LANES, Simd};
 pub(super) struct Epilogue {
     output: Output,
     addition: Option<Addition>,
+    /// No scaled sum is further from 0.
+    reach: f32,
 }
 
 impl Epilogue {
     /// `addition` adds a convolution's own result, first, and another tensor.
-    pub(super) fn new(output: Output, addition: Option<Addition>) -> Epilogue {
-        Epilogue { output, addition }
+    pub(super) fn new(output: Output, addition: Option<Addition>, reach: f32) -> Epilogue {
+        Epilogue { output, addition, reach }
     }
 
     /// Whether another tensor is added.

@@ -221,12 +221,13 @@ impl QConv2d {
         let depth = check(&geometry, weights, requantize);
         let shape = Shape { groups: geometry.groups, columns: channels / geometry.groups, depth };
         let threads = threads.max(1);
+        let packed = pack::pack(&row.kernel, shape, weights, input_zero_point, requantize);
         QConv2d {
             row,
             geometry,
             shape,
-            packed: pack::pack(&row.kernel, shape, weights, input_zero_point, requantize),
-            epilogue: Epilogue::new(requantize.output(), residual),
+            epilogue: Epilogue::new(requantize.output(), residual, packed.reach),
+            packed,
             input_zero_point: Activation::try_from(input_zero_point)
                 .expect("a zero point is the value of an activation"),
             split: Split::new(&row.kernel, geometry.output[0] * geometry.output[1], shape, threads),

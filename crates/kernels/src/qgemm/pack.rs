@@ -1,7 +1,7 @@
 //! Weights as a kernel reads them: zero points folded away, columns in panels, the depth in groups. Done once.
 
 use crate::memory::{Aligned, AlignedBytes};
-use crate::quantized::{Requantize, Weights};
+use crate::quantized::{Requantize, Weights, reach};
 
 use super::{Element, Kernel};
 
@@ -19,6 +19,8 @@ pub(super) struct Packed {
     pub(super) shifts: Option<Aligned<i32>>,
     /// Whether a packed byte is −128, whose products with −128 do not fit in pairs into 16 bits.
     pub(super) has_lowest: bool,
+    /// No scaled sum is further from 0, whatever the input.
+    pub(super) reach: f32,
 }
 
 /// Shape of the matrix product of one group of a convolution, and how many groups there are.
@@ -48,6 +50,7 @@ pub(super) fn pack(
         multipliers: Aligned::zeroed(total),
         shifts: None,
         has_lowest: false,
+        reach: 0.0,
     };
     let mut shifts = Aligned::<i32>::zeroed(total);
     let mut column = vec![0i16; padded_depth];
@@ -62,6 +65,7 @@ pub(super) fn pack(
         let sum = column.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into()));
         packed.bias[at] = weights.bias(channel).wrapping_sub(input_zero_point.wrapping_mul(sum));
         packed.multipliers[at] = requantize.multiplier(channel);
+        packed.reach = packed.reach.max(reach(&column, packed.bias[at], packed.multipliers[at]));
         if kernel.weights == Element::Byte {
             let shift = shift_to_bytes(&column[..shape.depth], kernel.least_weight);
             shifts[at] = shift.into();
