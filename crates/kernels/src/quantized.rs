@@ -53,11 +53,15 @@ impl Requantize<'_> {
     }
 }
 
+/// Sums that [`reach`] less far than this, scaled, can be requantized without regard to what this CPU's conversion does to
+/// floats too large for it.
+pub(crate) const NEAR: f32 = (1u32 << 30) as f32;
+
 /// How far from 0 a scaled sum of products of `weights` can be. What is far from the limits of an integer type needs no
 /// saturation on its way to a byte.
-pub(crate) fn reach(weights: &[i16], bias: i32, multiplier: f32) -> f32 {
+pub(crate) fn reach(weights: impl IntoIterator<Item = i16>, bias: i32, multiplier: f32) -> f32 {
     let most = u64::from(Activation::MAX.abs_diff(0).max(Activation::MIN.abs_diff(0)));
-    let sum = weights.iter().map(|weight| u64::from(weight.unsigned_abs())).sum::<u64>() * most;
+    let sum = weights.into_iter().map(|weight| u64::from(weight.unsigned_abs())).sum::<u64>() * most;
     // The sum is rounded to a float, the product once more.
     ((sum as f64 + f64::from(bias.unsigned_abs())) * f64::from(multiplier.abs()) * 1.000_001) as f32
 }

@@ -35,18 +35,15 @@ pub enum Choice {
 impl<K> Table<K> {
     /// The row that runs here under `choice`.
     pub fn pick(&self, choice: Choice) -> &'static Row<K> {
-        self.pick_where(choice, |_| true)
+        self.allowed(choice).next().expect("the last row of every table is scalar")
     }
 
-    /// The row that runs here under `choice`, of those whose kernel can do it; the scalar one can do all.
-    pub fn pick_where(&self, choice: Choice, can: impl Fn(&K) -> bool) -> &'static Row<K> {
-        let allowed = |isa: Isa| match choice {
+    /// The rows that `choice` allows here, best first; the last one is scalar.
+    pub fn allowed(&self, choice: Choice) -> impl Iterator<Item = &'static Row<K>> + use<K> {
+        self.available().filter(move |row| match choice {
             Choice::Best => true,
-            Choice::UpTo(limit) => isa <= limit,
-        };
-        self.available()
-            .find(|row| allowed(row.isa) && can(&row.kernel))
-            .expect("the last row of every table is scalar")
+            Choice::UpTo(limit) => row.isa <= limit,
+        })
     }
 
     /// The rows that this CPU can run, best first.

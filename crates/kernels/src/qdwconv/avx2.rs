@@ -3,19 +3,124 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Layer, sweep};
+use super::{Io, Kernel, Layer, Part, Weight, Windows, slide, sweep};
 use crate::Activation;
-use crate::simd::{Avx2, LANES};
+use crate::quantized::Output;
+use crate::simd::{Avx2, LANES, Simd};
+
+pub(super) const SLIDE: Kernel =
+    Kernel { group: 2, weight: Weight::Word, windows: Windows::ThreeByThree(8), run: slide };
+pub(super) const SWEEP: Kernel = Kernel { group: 2, weight: Weight::Word, windows: Windows::All, run: sweep };
 
 #[target_feature(enable = "avx2")]
-pub(super) fn run(
-    layer: &Layer,
-    input: &[Activation],
-    rows: Range<usize>,
-    output: &mut [Activation],
-    scratch: &mut [u8],
-) {
-    sweep::run::<Avx2, 2, 2>(Avx2::new(), layer, input, rows, output, scratch);
+unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    // SAFETY: the part was packed for this kernel.
+    unsafe { slide::run(Avx2::new(), layer, part, rows, io) };
+}
+
+#[target_feature(enable = "avx2")]
+fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    sweep::run::<Avx2, 2, 2>(Avx2::new(), layer, part, rows, io);
+}
+
+/// What a block of eight channels has at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// Pairs of rows: upper or only pair, then the lower; of each pair at stride 1 for each window column those of the upper
+    /// and of the lower point, at stride 2 for each window column. They are read where they are used: there are too many for
+    /// the registers.
+    weights: *const __m256i,
+    bias: __m256i,
+    multipliers: __m256,
+    output: Output,
+}
+
+impl slide::Window for Avx2 {
+    const CHANNELS: usize = 8;
+    /// For each channel the upper two rows, and the lower two.
+    type Cell = [__m256i; 2];
+    type Block = Block;
+    type Sums = [__m256i; 2];
+
+    #[inline(always)]
+    unsafe fn block(self, layer: &Layer, part: &Part, block: usize) -> Block {
+        let cells = part.packing.cells(&layer.geometry);
+        // SAFETY: AVX2 as its token says; a block has cells of 32 bytes, and eight biases and multipliers.
+        unsafe {
+            Block {
+                weights: part.weights.as_ptr().cast::<__m256i>().add(block * cells),
+                bias: _mm256_load_si256(part.bias.as_ptr().add(8 * block).cast()),
+                multipliers: _mm256_load_ps(part.multipliers.as_ptr().add(8 * block)),
+                output: layer.output,
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn cell<const ROWS: usize>(self, _: &Block, rows: [*const Activation; 4]) -> [__m256i; 2] {
+        // SAFETY: AVX2 as its token says; there are eight activations at each pointer.
+        unsafe {
+            let row = |i: usize| _mm_loadl_epi64(rows[i].cast());
+            let upper = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(row(0), row(1)));
+            if ROWS == 4 {
+                [upper, _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(row(2), row(3)))]
+            } else {
+                // A pair whose second is 0.
+                [upper, _mm256_cvtepu8_epi32(row(2))]
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn above(self, block: &Block, cells: [[__m256i; 2]; 3]) -> [__m256i; 2] {
+        let mut sums = [block.bias; 2];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for pair in 0..2 {
+                for (kx, cell) in cells.iter().enumerate() {
+                    // SAFETY: AVX2 as its token says; at stride 1 a block has twelve cells of weights.
+                    *sum = unsafe { madd(*sum, cell[pair], block.weights.add((3 * pair + kx) * 2 + i)) };
+                }
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn beside(self, block: &Block, cells: [[__m256i; 2]; 5]) -> [__m256i; 2] {
+        let mut sums = [block.bias; 2];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for pair in 0..2 {
+                for kx in 0..3 {
+                    // SAFETY: AVX2 as its token says; at stride 2 a block has six cells of weights.
+                    *sum = unsafe { madd(*sum, cells[2 * i + kx][pair], block.weights.add(3 * pair + kx)) };
+                }
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, block: &Block, sums: [__m256i; 2], to: [*mut Activation; 2]) {
+        let scaled = self.mul(self.to_f32(sums), [block.multipliers; 2]);
+        let mut bytes = [0; LANES];
+        self.quantize(scaled, &block.output, &mut bytes);
+        let bytes: [[Activation; 8]; 2] = bytemuck::must_cast(bytes);
+        // SAFETY: there is room for eight activations at each pointer.
+        unsafe {
+            to[1].cast::<[Activation; 8]>().write(bytes[1]);
+            to[0].cast::<[Activation; 8]>().write(bytes[0]);
+        }
+    }
+}
+
+/// Adds the products of pairs. A product is at most 255² in magnitude, so that the sum of two is exact.
+///
+/// # Safety
+/// The CPU has AVX2; there are weights at the pointer.
+#[inline(always)]
+unsafe fn madd(sum: __m256i, pairs: __m256i, weights: *const __m256i) -> __m256i {
+    // SAFETY: as this function's.
+    unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_load_si256(weights))) }
 }
 
 impl sweep::Dot<2> for Avx2 {

@@ -1,22 +1,136 @@
-//! AVX-512 VNNI: pairs of rows as 16-bit, `vpdpwssd`.
+//! AVX-512 VNNI: of the usual window four rows at a time as bytes, `vpdpbusd`; of any other one pairs of rows as 16-bit,
+//! `vpdpwssd`.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Layer, sweep};
+use super::{Io, Kernel, Layer, Part, Weight, Windows, slide, sweep};
 use crate::Activation;
+use crate::quantized::Output;
 use crate::simd::{Avx512, LANES};
 
+pub(super) const SLIDE: Kernel =
+    Kernel { group: 4, weight: Weight::Byte(i8::MIN), windows: Windows::ThreeByThree(LANES), run: slide };
+pub(super) const SWEEP: Kernel = Kernel { group: 2, weight: Weight::Word, windows: Windows::All, run: sweep };
+
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) fn run(
-    layer: &Layer,
-    input: &[Activation],
-    rows: Range<usize>,
-    output: &mut [Activation],
-    scratch: &mut [u8],
-) {
-    sweep::run::<Avx512, 2, 4>(Avx512::new(), layer, input, rows, output, scratch);
+unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    // SAFETY: the part was packed for this kernel.
+    unsafe { slide::run(Avx512::new(), layer, part, rows, io) };
 }
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    sweep::run::<Avx512, 2, 4>(Avx512::new(), layer, part, rows, io);
+}
+
+/// What a block of 16 channels has in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// At stride 1 for each window column those of the upper and of the lower point; at stride 2 for each window column.
+    weights: [__m512i; 6],
+    bias: __m512i,
+    multipliers: __m512,
+    output: Output,
+    /// [`ORDERS`]
+    orders: [__m512i; 2],
+}
+
+impl slide::Window for Avx512 {
+    const CHANNELS: usize = LANES;
+    /// Four bytes for each channel.
+    type Cell = __m512i;
+    type Block = Block;
+    type Sums = [__m512i; 2];
+
+    #[inline(always)]
+    unsafe fn block(self, layer: &Layer, part: &Part, block: usize) -> Block {
+        let cells = part.packing.cells(&layer.geometry);
+        // SAFETY: AVX-512 as its token says; a block has 6 or 3 cells of 64 bytes, and 16 biases and multipliers.
+        unsafe {
+            let first = part.weights.as_ptr().cast::<__m512i>().add(block * cells);
+            let mut weights = [_mm512_setzero_si512(); 6];
+            for (i, weights) in weights.iter_mut().enumerate().take(cells) {
+                *weights = _mm512_load_si512(first.add(i));
+            }
+            Block {
+                weights,
+                bias: _mm512_load_si512(part.bias.as_ptr().add(LANES * block).cast()),
+                multipliers: _mm512_load_ps(part.multipliers.as_ptr().add(LANES * block)),
+                output: layer.output,
+                // Opaque, or else the compiler replaces the two shuffles by six that it believes to be cheaper.
+                orders: [
+                    _mm512_loadu_si512(slide::opaque(ORDERS.0.as_ptr()).cast()),
+                    _mm512_loadu_si512(slide::opaque(ORDERS.1.as_ptr()).cast()),
+                ],
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn cell<const ROWS: usize>(self, block: &Block, rows: [*const Activation; 4]) -> __m512i {
+        // SAFETY: AVX-512 as its token says; there are 16 activations at each pointer.
+        unsafe {
+            let mut cell = _mm512_castsi128_si512(_mm_loadu_si128(rows[0].cast()));
+            cell = _mm512_inserti32x4::<1>(cell, _mm_loadu_si128(rows[1].cast()));
+            cell = _mm512_inserti32x4::<2>(cell, _mm_loadu_si128(rows[2].cast()));
+            if ROWS == 4 {
+                cell = _mm512_inserti32x4::<3>(cell, _mm_loadu_si128(rows[3].cast()));
+            }
+            // First the rows of four channels are brought together, then those of each.
+            let [fours, each] = block.orders;
+            _mm512_shuffle_epi8(_mm512_permutexvar_epi32(fours, cell), each)
+        }
+    }
+
+    #[inline(always)]
+    fn above(self, block: &Block, cells: [__m512i; 3]) -> [__m512i; 2] {
+        let mut sums = [block.bias; 2];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for (kx, &cell) in cells.iter().enumerate() {
+                // SAFETY: AVX-512 as its token says.
+                *sum = unsafe { _mm512_dpbusd_epi32(*sum, cell, block.weights[2 * kx + i]) };
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn beside(self, block: &Block, cells: [__m512i; 5]) -> [__m512i; 2] {
+        let mut sums = [block.bias; 2];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for kx in 0..3 {
+                // SAFETY: AVX-512 as its token says.
+                *sum = unsafe { _mm512_dpbusd_epi32(*sum, cells[2 * i + kx], block.weights[kx]) };
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, block: &Block, sums: [__m512i; 2], to: [*mut Activation; 2]) {
+        // SAFETY: AVX-512 as its token says; there is room for 16 activations at each pointer.
+        unsafe {
+            let scaled = sums.map(|sum| _mm512_mul_ps(_mm512_cvtepi32_ps(sum), block.multipliers));
+            let bytes = self.quantize_near(scaled, &block.output);
+            _mm_storeu_si128(to[1].cast(), _mm256_extracti128_si256::<1>(bytes));
+            _mm_storeu_si128(to[0].cast(), _mm256_castsi256_si128(bytes));
+        }
+    }
+}
+
+/// How a cell is made of four rows of sixteen bytes: which four bytes go where, so that the rows of four channels come
+/// together, and then which bytes of those, so that the rows of each do.
+static ORDERS: ([u32; 16], [u8; 64]) = {
+    let (mut fours, mut each) = ([0; 16], [0; 64]);
+    let mut i = 0;
+    while i < 64 {
+        fours[i / 4] = (i / 4 % 4 * 4 + i / 16) as u32;
+        each[i] = (i % 4 * 4 + i / 4 % 4) as u8;
+        i += 1;
+    }
+    (fours, each)
+};
 
 impl sweep::Dot<2> for Avx512 {
     type Simd = Avx512;

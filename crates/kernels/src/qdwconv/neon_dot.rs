@@ -4,24 +4,99 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-use super::{Layer, sweep};
+use super::{Io, Kernel, Layer, Part, Weight, Windows, neon_slide, sweep};
 use crate::Activation;
 use crate::simd::{LANES, Neon};
 
+pub(super) const SLIDE: Kernel =
+    Kernel { group: 4, weight: Weight::Byte(i8::MIN), windows: Windows::ThreeByThree(8), run: slide };
+pub(super) const SWEEP: Kernel = Kernel { group: 4, weight: Weight::Byte(i8::MIN), windows: Windows::All, run: sweep };
+
 #[target_feature(enable = "neon,dotprod")]
-pub(super) fn run(
-    layer: &Layer,
-    input: &[Activation],
-    rows: Range<usize>,
-    output: &mut [Activation],
-    scratch: &mut [u8],
-) {
-    sweep::run::<NeonDot, 4, 2>(NeonDot(Neon::new()), layer, input, rows, output, scratch);
+unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    // SAFETY: the part was packed for this kernel.
+    unsafe { neon_slide::run(NeonDot(Neon::new()), layer, part, rows, io) };
 }
 
-/// Proof that this CPU has NEON with dot products: only `run` makes one.
+#[target_feature(enable = "neon,dotprod")]
+fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    sweep::run::<NeonDot, 4, 2>(NeonDot(Neon::new()), layer, part, rows, io);
+}
+
+/// Proof that this CPU has NEON with dot products: only this file's entries make one.
 #[derive(Clone, Copy)]
 struct NeonDot(Neon);
+
+impl neon_slide::Multiply for NeonDot {
+    /// Four bytes for each of eight channels.
+    type Cell = [int8x16_t; 2];
+    /// At stride 1 for each window column those of the upper and of the lower point; at stride 2 for each window column.
+    type Weights = [[int8x16_t; 2]; 6];
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.0
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const u8, cells: usize) -> [[int8x16_t; 2]; 6] {
+        // SAFETY: NEON as its token says; there are so many cells of 32 bytes.
+        unsafe {
+            let mut weights = [[vdupq_n_s8(0); 2]; 6];
+            for (i, weights) in weights.iter_mut().enumerate().take(cells) {
+                *weights = [vld1q_s8(from.add(32 * i).cast()), vld1q_s8(from.add(32 * i + 16).cast())];
+            }
+            weights
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn cell<const ROWS: usize>(self, rows: [*const Activation; 4]) -> [int8x16_t; 2] {
+        // SAFETY: NEON as its token says; there are eight activations at each pointer.
+        unsafe {
+            let zeros = vdup_n_s8(0);
+            // The upper halves are of no matter.
+            let row = |i: usize| vcombine_s8(if i < ROWS { vld1_s8(rows[i]) } else { zeros }, zeros);
+            let upper = vreinterpretq_s16_s8(vzip1q_s8(row(0), row(1)));
+            let lower = vreinterpretq_s16_s8(vzip1q_s8(row(2), row(3)));
+            [vreinterpretq_s8_s16(vzip1q_s16(upper, lower)), vreinterpretq_s8_s16(vzip2q_s16(upper, lower))]
+        }
+    }
+
+    #[inline(always)]
+    fn above(
+        self,
+        [low, high]: [int32x4_t; 2],
+        weights: &[[int8x16_t; 2]; 6],
+        cells: [[int8x16_t; 2]; 3],
+    ) -> [int32x4_t; 4] {
+        let mut sums = [low, high, low, high];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for (kx, cell) in cells.iter().enumerate() {
+                // SAFETY: NEON with dot products as its token says.
+                *sum = unsafe { sdot(*sum, cell[i % 2], weights[2 * kx + i / 2][i % 2]) };
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn beside(
+        self,
+        [low, high]: [int32x4_t; 2],
+        weights: &[[int8x16_t; 2]; 6],
+        cells: [[int8x16_t; 2]; 5],
+    ) -> [int32x4_t; 4] {
+        let mut sums = [low, high, low, high];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for kx in 0..3 {
+                // SAFETY: NEON with dot products as its token says.
+                *sum = unsafe { sdot(*sum, cells[i / 2 * 2 + kx][i % 2], weights[kx][i % 2]) };
+            }
+        }
+        sums
+    }
+}
 
 impl sweep::Dot<4> for NeonDot {
     type Simd = Neon;

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Layer;
+use super::{Io, Layer, Part, Rows};
 use crate::Activation;
 use crate::geometry::Geometry;
 use crate::quantized::Output;
@@ -41,20 +41,20 @@ type Sums<D, const G: usize> = <<D as Dot<G>>::Simd as Simd>::I32;
 pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
     isa: D,
     layer: &Layer,
-    input: &[Activation],
+    part: &Part,
     rows: Range<usize>,
-    output: &mut [Activation],
-    scratch: &mut [u8],
+    io: Io<'_>,
 ) {
+    let Io { input, output, scratch } = io;
     let columns = layer.columns();
-    let ring = bytemuck::cast_slice_mut(&mut scratch[..layer.packing.groups * columns * size_of::<D::Cell>()]);
-    let weights: &[D::Cell] = bytemuck::cast_slice(&layer.weights);
-    let blocks = weights.chunks_exact(layer.packing.cells(&layer.geometry));
-    for (weights, channel) in blocks.zip((0..).step_by(LANES)) {
-        let block = Block::<D, G> { isa, layer, columns, channel, weights };
+    let ring = bytemuck::cast_slice_mut(&mut scratch[..part.packing.groups * columns * size_of::<D::Cell>()]);
+    for (channel, weights, bias, multipliers) in part.blocks::<D::Cell>(layer) {
+        let parameters =
+            (bias.first_chunk().expect("a whole block"), multipliers.first_chunk().expect("a whole block"));
+        let block = Block::<D, G> { isa, layer, groups: part.packing.groups, columns, channel, weights, parameters };
         // The usual windows have loops and distances that are known at compile time.
         let Geometry { kernel, stride, dilation, .. } = layer.geometry;
-        match (layer.packing.rows, kernel, stride[1], dilation[1]) {
+        match (part.packing.rows, kernel, stride[1], dilation[1]) {
             (1, [3, 3], 1, 1) => block.sweep::<1, X, 3, 1>(input, rows.clone(), output, ring),
             (1, [3, 3], 2, 1) => block.sweep::<1, X, 3, 2>(input, rows.clone(), output, ring),
             (1, ..) => block.sweep::<1, X, 0, 0>(input, rows.clone(), output, ring),
@@ -68,11 +68,15 @@ pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
 struct Block<'a, D: Dot<G>, const G: usize> {
     isa: D,
     layer: &'a Layer,
+    /// Groups of window rows.
+    groups: usize,
     /// Cells of a line.
     columns: usize,
     /// The first of the channels.
     channel: usize,
     weights: &'a [D::Cell],
+    /// Biases and multipliers.
+    parameters: (&'a [i32; LANES], &'a [f32; LANES]),
 }
 
 impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
@@ -81,13 +85,13 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
     #[inline(always)]
     fn sweep<const R: usize, const X: usize, const K: usize, const S: usize>(
         &self,
-        input: &[Activation],
+        input: Rows<'_>,
         rows: Range<usize>,
         output: &mut [Activation],
         ring: &mut [D::Cell],
     ) {
         let Geometry { output: [_, width, channels], stride, dilation, .. } = self.layer.geometry;
-        let groups = self.layer.packing.groups;
+        let groups = self.groups;
         // How many groups further down the next step begins, if its groups are those of this step.
         let (step, period) = (R * stride[0], G * dilation[0]);
         let shift = if step.is_multiple_of(period) { (step / period).min(groups) } else { groups };
@@ -105,7 +109,7 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
 
     /// Interleaves the input rows under group `group` of the windows of output row `y`.
     #[inline(always)]
-    fn fill(&self, input: &[Activation], y: usize, group: usize, line: &mut [D::Cell]) {
+    fn fill(&self, input: Rows<'_>, y: usize, group: usize, line: &mut [D::Cell]) {
         let Geometry { input: [height, width, channels], stride, dilation, padding, .. } = self.layer.geometry;
         let zeros = [self.layer.padding; LANES];
         let mut empty = D::Cell::zeroed();
@@ -120,7 +124,7 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         for (g, row) in rows.iter_mut().enumerate() {
             let above = y * stride[0] + (group * G + g) * dilation[0];
             if let Some(inside) = above.checked_sub(padding[0]).filter(|&inside| inside < height) {
-                *row = (&input[inside * width * channels..][..width * channels], channels);
+                *row = (input.row(inside), channels);
             }
         }
         if self.layer.depth_multiplier != 1 || self.channel + LANES > channels {
@@ -152,7 +156,7 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
             let mut copies = [[self.layer.padding; LANES]; G];
             for (copy, (row, step)) in copies.iter_mut().zip(rows) {
                 if step != 0 {
-                    *copy = self.layer.gather(&row[x * step..][..step], self.channel / LANES);
+                    *copy = self.layer.gather(&row[x * step..][..step], self.channel);
                 }
             }
             let mut taps = [&copies[0]; G];
@@ -196,9 +200,8 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
     ) -> [[Sums<D, G>; R]; X] {
         let Geometry { stride, dilation, kernel, .. } = self.layer.geometry;
         let (width, stride, dilation) = if K == 0 { (kernel[1], stride[1], dilation[1]) } else { (K, S, 1) };
-        let groups = if K == 0 { self.layer.packing.groups } else { K.div_ceil(G) };
-        let bias = self.layer.bias[self.channel..].first_chunk().expect("a whole block");
-        let mut sums = [[self.isa.simd().load_i32(bias); R]; X];
+        let groups = if K == 0 { self.groups } else { K.div_ceil(G) };
+        let mut sums = [[self.isa.simd().load_i32(self.parameters.0); R]; X];
         debug_assert!(self.weights.len() == groups * width * R && ring.len() == groups * self.columns);
         debug_assert!((x + X - 1) * stride + (width - 1) * dilation < self.columns);
         for group in 0..groups {
@@ -245,10 +248,9 @@ impl<S: Simd> Tail<S> {
     fn new<D: Dot<G, Simd = S>, const G: usize>(block: &Block<D, G>, len: usize) -> Tail<S> {
         let Geometry { output: [_, width, channels], .. } = block.layer.geometry;
         let simd = block.isa.simd();
-        let multipliers = block.layer.multipliers[block.channel..].first_chunk().expect("a whole block");
         Tail {
             simd,
-            multipliers: simd.load(multipliers),
+            multipliers: simd.load(block.parameters.1),
             output: block.layer.output,
             len,
             row: width * channels,

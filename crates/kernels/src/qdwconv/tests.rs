@@ -93,15 +93,52 @@ fn required_rows_run_here() {
 }
 
 #[test]
-fn a_row_for_bytes_is_picked_only_for_bytes() {
-    let geometry = geometry([4, 4, 16], 16, [3, 3], [1, 1]);
-    let requantize = Requantize { multipliers: &[1.0], zero_point: 0, min: 0, max: 9 };
-    for row in TABLE.available() {
-        for (zero_points, bytes) in [([0], true), ([1], false)] {
-            let weights = Weights { values: &[i8::MIN; 9 * 16], zero_points: &zero_points, bias: None };
-            let layer = QDepthwiseConv2d::new(Choice::UpTo(row.isa), &geometry, &weights, 0, &requantize, 1);
-            let can = bytes || row.kernel.weight == Weight::Word;
-            assert_eq!(layer.kernel_name() == row.name, can, "{} with {zero_points:?}", row.name);
+fn channels_that_a_kernel_cannot_do_are_left_to_the_next() {
+    let geometry = geometry([4, 4, 48], 48, [3, 3], [1, 1]);
+    let part = |layer: &QDepthwiseConv2d, part: usize| (layer.parts[part].row.name, layer.parts[part].channels.clone());
+    for row in TABLE.available().filter(|row| matches!(row.kernel.weight, Weight::Byte(_))) {
+        let Windows::ThreeByThree(lanes) = row.kernel.windows else { continue };
+        let make = |zero_points: &[i32], multiplier| {
+            let weights = Weights { values: &[-127; 9 * 48], zero_points, bias: None };
+            let requantize = Requantize { multipliers: &[multiplier], zero_point: 0, min: 0, max: 9 };
+            QDepthwiseConv2d::new(Choice::UpTo(row.isa), &geometry, &weights, 0, &requantize, 1)
+        };
+        let blocks = |from: usize, to: usize| (from..to).step_by(lanes);
+        let layer = make(&[0], 1e-3);
+        assert_eq!(part(&layer, 0), (row.name, blocks(0, 48).collect()));
+        let mut zero_points = [0; 48];
+        zero_points[20] = 2;
+        let layer = make(&zero_points, 1e-3);
+        assert_eq!(part(&layer, 0), (row.name, blocks(0, 16).chain(blocks(32, 48)).collect()));
+        assert_eq!(layer.parts.iter().skip(1).map(|part| part.channels.clone()).collect::<Vec<_>>(), [[16]]);
+        assert_eq!(layer.kernel_name(), row.name);
+        // Sums that leave 32 bits are none of its.
+        let layer = make(&[0], 1e6);
+        assert!(layer.parts.iter().all(|part| part.row.kernel.windows == Windows::All));
+    }
+}
+
+#[test]
+fn zero_points_of_some_channels_only() {
+    for stride in [1, 2] {
+        let mut case = Case::random(geometry([9, 11, 72], 72, [3, 3], [stride; 2]), 11);
+        case.zero_points = (0..72).map(|channel| if channel % 32 == 5 { 127 } else { 0 }).collect();
+        case.check();
+        case.zero_points.fill(0);
+        case.values.fill(-128);
+        case.check();
+    }
+}
+
+#[test]
+fn paddings_of_the_usual_window() {
+    for padding in 0..4 {
+        for (stride, width) in [(1, 5), (2, 5), (1, 8), (2, 8), (1, 1), (2, 1), (2, 2)] {
+            let output = [5, (width + 4_usize).div_ceil(stride), 24];
+            let input = [6, width, 24];
+            let padding = [padding, padding];
+            let geometry = Geometry { padding, output, ..geometry(input, 24, [3, 3], [stride; 2]) };
+            Case::random(geometry, padding[0] as u64).check();
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn pack(
         let sum = column.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into()));
         packed.bias[at] = weights.bias(channel).wrapping_sub(input_zero_point.wrapping_mul(sum));
         packed.multipliers[at] = requantize.multiplier(channel);
-        packed.reach = packed.reach.max(reach(&column, packed.bias[at], packed.multipliers[at]));
+        packed.reach = packed.reach.max(reach(column.iter().copied(), packed.bias[at], packed.multipliers[at]));
         if kernel.weights == Element::Byte {
             let shift = shift_to_bytes(&column[..shape.depth], kernel.least_weight);
             shifts[at] = shift.into();

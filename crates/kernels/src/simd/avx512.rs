@@ -16,6 +16,23 @@ impl Avx512 {
     pub(crate) fn new() -> Avx512 {
         Avx512(())
     }
+
+    /// [`Output::quantize`] of two vectors of scaled sums that are [`NEAR`](crate::quantized::NEAR); the bytes of the
+    /// first, then those of the second.
+    #[inline(always)]
+    pub(crate) fn quantize_near(self, [a, b]: [__m512; 2], output: &Output) -> __m256i {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe {
+            // Each quarter of a register has four of the first vector, then four of the second.
+            let words = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+            let shifted = _mm512_adds_epi16(words, _mm512_set1_epi16(output.zero_point.into()));
+            let bytes = _mm512_packus_epi16(shifted, shifted);
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13);
+            let bytes = _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes));
+            let bounded = _mm256_max_epu8(bytes, _mm256_set1_epi8(output.min as i8));
+            _mm256_min_epu8(bounded, _mm256_set1_epi8(output.max as i8))
+        }
+    }
 }
 
 impl Simd for Avx512 {

@@ -14,6 +14,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_quantize;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
