@@ -250,32 +250,44 @@ impl Line {
     #[inline(always)]
     unsafe fn slide_two<W: Window>(&self, isa: W, block: &W::Block, xs: Range<usize>, to: *mut Activation) {
         let (channels, padding) = (self.channels, self.padding);
-        // The columns whose windows' last cells, and those of the columns after them, are in the image.
-        let whole = if self.width + padding < 5 { 0 } else { (self.width + padding - 5) / 2 + 1 };
         let (mut x, mut written) = (xs.start, 0);
-        // SAFETY: as this function's.
-        unsafe {
-            let mut a = self.cell::<W, 3>(isa, block, 2 * xs.start);
-            while x < xs.end {
-                let mut cells = [a; 5];
-                if x < whole && 2 * x + 1 >= padding {
-                    let mut offset = (2 * x + 1 - padding) * channels;
-                    for cell in &mut cells[1..] {
-                        *cell = isa.cell::<3>(block, self.at(offset));
-                        offset += channels;
-                    }
-                } else {
-                    for (i, cell) in cells.iter_mut().enumerate().skip(1) {
-                        *cell = self.cell::<W, 3>(isa, block, 2 * x + i);
-                    }
-                }
-                a = cells[4];
+        macro_rules! put {
+            ($cells:expr) => {
                 // The second point of the last pair may not exist.
                 let second = if x + 1 < xs.end { written + channels } else { written };
-                isa.store(block, isa.beside(block, cells), [to.wrapping_add(written), to.wrapping_add(second)]);
+                isa.store(block, isa.beside(block, $cells), [to.wrapping_add(written), to.wrapping_add(second)]);
                 written += 2 * channels;
                 x += 2;
+            };
+        }
+        // Pairs with columns outside of the image, and those without, have loops of their own: in one, the compiler would
+        // choose between them for each load.
+        macro_rules! edge {
+            ($cells:ident, while $more:expr) => {
+                while $more {
+                    for i in 1..5 {
+                        $cells[i] = self.cell::<W, 3>(isa, block, 2 * x + i);
+                    }
+                    put!($cells);
+                    $cells[0] = $cells[4];
+                }
+            };
+        }
+        // SAFETY: as this function's. Before `whole`, and from the first column on, columns are in the image.
+        unsafe {
+            let whole = xs.end.min((self.width + padding).saturating_sub(3) / 2);
+            let mut cells = [self.cell::<W, 3>(isa, block, 2 * xs.start); 5];
+            edge!(cells, while x < xs.end && 2 * x + 1 < padding);
+            let mut offset = (2 * x + 1).wrapping_sub(padding).wrapping_mul(channels);
+            while x < whole {
+                for cell in &mut cells[1..] {
+                    *cell = isa.cell::<3>(block, self.at(offset));
+                    offset += channels;
+                }
+                put!(cells);
+                cells[0] = cells[4];
             }
+            edge!(cells, while x < xs.end);
         }
     }
 }
