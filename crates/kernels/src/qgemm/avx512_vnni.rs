@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{Block, Element, Kernel, for_each_tile};
+use crate::Activation;
 use crate::simd::{Avx512, LANES, Simd};
 
 /// Twenty-four of the thirty-two registers are sums, which are enough to hide how long each takes.
@@ -78,15 +79,58 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
     };
     // SAFETY: the tile is inside the block.
     unsafe {
-        if block.epilogue.adds() {
-            finish::<R, V, true>(block, row, sums, multipliers);
-        } else {
-            finish::<R, V, false>(block, row, sums, multipliers);
+        match (block.epilogue.adds(), block.epilogue.is_near()) {
+            (false, true) => finish_near::<R, V, false>(block, row, sums, multipliers),
+            (true, true) => finish_near::<R, V, true>(block, row, sums, multipliers),
+            (false, false) => finish::<R, V, false>(block, row, sums, multipliers),
+            (true, false) => finish::<R, V, true>(block, row, sums, multipliers),
         }
     }
 }
 
-/// The epilogue of a tile.
+/// The epilogue of a tile whose sums are [`NEAR`](crate::quantized::NEAR): two vectors at a time.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn finish_near<const R: usize, const V: usize, const ADDS: bool>(
+    block: &Block,
+    row: usize,
+    sums: [[__m512i; V]; R],
+    multipliers: [__m512; V],
+) {
+    let (simd, epilogue) = (Avx512::new(), *block.epilogue);
+    // Of one row, or of two rows of a narrow panel. The last, if it has no pair, goes twice.
+    for first in (0..R * V).step_by(2) {
+        let last = (first + 1).min(R * V - 1);
+        let [(r0, v0), (r1, v1)] = [(first / V, first % V), (last / V, last % V)];
+        let scaled = [
+            simd.mul(simd.to_f32(sums[r0][v0]), multipliers[v0]),
+            simd.mul(simd.to_f32(sums[r1][v1]), multipliers[v1]),
+        ];
+        let own = simd.quantize_near(scaled, epilogue.output());
+        let places = [(row + r0, v0 * LANES), (row + r1, v1 * LANES)];
+        // SAFETY: the rows and columns are those of the tile; where another tensor is added, it has them, too.
+        unsafe {
+            if let (true, Some(addition)) = (ADDS, epilogue.addition()) {
+                let own: [[Activation; LANES]; 2] = std::mem::transmute(own);
+                for (own, (row, column)) in own.iter().zip(places) {
+                    let other = &*block.residual_row(row).add(column).cast();
+                    simd.add_quantized(addition, own, other, &mut *block.output_row(row).add(column).cast());
+                }
+            } else if V == 2 {
+                _mm256_storeu_si256(block.output_row(row + r0).cast(), own);
+            } else {
+                let [(first, _), (last, _)] = places;
+                _mm_storeu_si128(block.output_row(last).cast(), _mm256_extracti128_si256::<1>(own));
+                _mm_storeu_si128(block.output_row(first).cast(), _mm256_castsi256_si128(own));
+            }
+        }
+    }
+}
+
+/// The epilogue of a tile whose sums may be anything.
 ///
 /// # Safety
 /// As [`tile`].

@@ -2,7 +2,7 @@
 
 use super::Block;
 use crate::Activation;
-use crate::quantized::{Addition, Output};
+use crate::quantized::{Addition, NEAR, Output};
 use crate::simd::{LANES, Simd};
 
 /// All that a kernel must know to finish a tile.
@@ -18,6 +18,21 @@ impl Epilogue {
     /// `addition` adds a convolution's own result, first, and another tensor.
     pub(super) fn new(output: Output, addition: Option<Addition>, reach: f32) -> Epilogue {
         Epilogue { output, addition, reach }
+    }
+
+    /// How a scaled sum becomes an activation.
+    pub(super) fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// What is added after that.
+    pub(super) fn addition(&self) -> Option<&Addition> {
+        self.addition.as_ref()
+    }
+
+    /// Whether no scaled sum is so far from 0 that CPUs' conversions differ.
+    pub(super) fn is_near(&self) -> bool {
+        self.reach < NEAR
     }
 
     /// Whether another tensor is added.
