@@ -20,6 +20,7 @@ pub mod qdwconv;
 pub mod qgemm;
 pub mod quantized;
 mod simd;
+pub mod softmax;
 pub mod table;
 #[cfg(test)]
 mod testing;

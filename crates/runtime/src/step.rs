@@ -12,6 +12,7 @@ use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
 use kinglet_kernels::qdwconv::QDepthwiseConv2d;
 use kinglet_kernels::qgemm::QConv2d;
+use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
 
 use crate::{RuntimeError, StepInfo};
@@ -58,6 +59,7 @@ pub(crate) enum Kernel {
     QAdd(QAdd),
     Binary(Binary),
     Lookup(Lookup),
+    QSoftmax(QSoftmax),
     Quantize(Quantize),
     Dequantize(Dequantize),
     /// The operator's own plain loops.
@@ -139,6 +141,10 @@ impl Step {
             }
             Kernel::Binary(binary) => binary.run(pool, operands.floats(0), operands.floats(1), floats_mut(output)),
             Kernel::Lookup(lookup) => lookup.run(pool, operands.activations(0), activations_mut(output)),
+            Kernel::QSoftmax(softmax) => {
+                let row = self.output.shape.last().copied().unwrap_or(1);
+                softmax.run(row, operands.activations(0), activations_mut(output));
+            }
             Kernel::Quantize(quantize) => quantize.run(pool, operands.floats(0), activations_mut(output)),
             Kernel::Dequantize(dequantize) => dequantize.run(pool, operands.activations(0), floats_mut(output)),
             Kernel::Plain(op) => {
@@ -170,6 +176,7 @@ impl Kernel {
             Kernel::QAdd(kernel) => kernel.kernel_name(),
             Kernel::Binary(kernel) => kernel.kernel_name(),
             Kernel::Lookup(kernel) => kernel.kernel_name(),
+            Kernel::QSoftmax(kernel) => kernel.kernel_name(),
             Kernel::Quantize(kernel) => kernel.kernel_name(),
             Kernel::Dequantize(kernel) => kernel.kernel_name(),
             Kernel::Plain(_) => "plain",

@@ -1,5 +1,5 @@
-//! AVX-512 VNNI: of the usual window four rows at a time as bytes, `vpdpbusd`; of any other one pairs of rows as 16-bit,
-//! `vpdpwssd`.
+//! AVX-512 VNNI: of the usual window four rows at a time as bytes, `vpdpbusd`; of any other one, and where weights are no
+//! bytes, pairs of rows as 16-bit, `vpdpwssd`.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -11,6 +11,8 @@ use crate::simd::{Avx512, LANES};
 
 pub(super) const SLIDE: Kernel =
     Kernel { group: 4, weight: Weight::Byte(i8::MIN), windows: Windows::ThreeByThree(LANES), run: slide };
+pub(super) const SLIDE_WORDS: Kernel =
+    Kernel { group: 2, weight: Weight::Word, windows: Windows::ThreeByThree(LANES), run: slide_words };
 pub(super) const SWEEP: Kernel = Kernel { group: 2, weight: Weight::Word, windows: Windows::All, run: sweep };
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
@@ -20,15 +22,22 @@ unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn slide_words(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    // SAFETY: the part was packed for this kernel.
+    unsafe { slide::run(Words(Avx512::new()), layer, part, rows, io) };
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
     sweep::run::<Avx512, 2, 4>(Avx512::new(), layer, part, rows, io);
 }
 
 /// What a block of 16 channels has in registers.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
-    /// At stride 1 for each window column those of the upper and of the lower point; at stride 2 for each window column.
-    weights: [__m512i; 6],
+pub(super) struct Block<const WEIGHTS: usize> {
+    /// Group by group; at stride 1 for each window column those of the upper and of the lower point, at stride 2 for each
+    /// window column.
+    weights: [__m512i; WEIGHTS],
     bias: __m512i,
     multipliers: __m512,
     output: Output,
@@ -36,20 +45,16 @@ pub(super) struct Block {
     orders: [__m512i; 2],
 }
 
-impl slide::Window for Avx512 {
-    const CHANNELS: usize = LANES;
-    /// Four bytes for each channel.
-    type Cell = __m512i;
-    type Block = Block;
-    type Sums = [__m512i; 2];
-
+impl<const WEIGHTS: usize> Block<WEIGHTS> {
+    /// # Safety
+    /// The part has the block, of up to so many cells of weights.
     #[inline(always)]
-    unsafe fn block(self, layer: &Layer, part: &Part, block: usize) -> Block {
+    unsafe fn new(_: Avx512, layer: &Layer, part: &Part, block: usize) -> Self {
         let cells = part.packing.cells(&layer.geometry);
-        // SAFETY: AVX-512 as its token says; a block has 6 or 3 cells of 64 bytes, and 16 biases and multipliers.
+        // SAFETY: AVX-512 as the token says; cells have 64 bytes, and a block has 16 biases and multipliers.
         unsafe {
             let first = part.weights.as_ptr().cast::<__m512i>().add(block * cells);
-            let mut weights = [_mm512_setzero_si512(); 6];
+            let mut weights = [_mm512_setzero_si512(); WEIGHTS];
             for (i, weights) in weights.iter_mut().enumerate().take(cells) {
                 *weights = _mm512_load_si512(first.add(i));
             }
@@ -67,8 +72,38 @@ impl slide::Window for Avx512 {
         }
     }
 
+    /// # Safety
+    /// There is room for 16 activations at each pointer.
     #[inline(always)]
-    unsafe fn cell<const ROWS: usize>(self, block: &Block, rows: [*const Activation; 4]) -> __m512i {
+    unsafe fn store(&self, simd: Avx512, sums: [__m512i; 2], to: [*mut Activation; 2]) {
+        // SAFETY: AVX-512 as the token says; the room as above.
+        unsafe {
+            let scaled = [
+                _mm512_mul_ps(_mm512_cvtepi32_ps(sums[0]), self.multipliers),
+                _mm512_mul_ps(_mm512_cvtepi32_ps(sums[1]), self.multipliers),
+            ];
+            let bytes = simd.quantize_near(scaled, &self.output);
+            _mm_storeu_si128(to[1].cast(), _mm256_extracti128_si256::<1>(bytes));
+            _mm_storeu_si128(to[0].cast(), _mm256_castsi256_si128(bytes));
+        }
+    }
+}
+
+impl slide::Window for Avx512 {
+    const CHANNELS: usize = LANES;
+    /// Four bytes for each channel.
+    type Cell = __m512i;
+    type Block = Block<6>;
+    type Sums = [__m512i; 2];
+
+    #[inline(always)]
+    unsafe fn block(self, layer: &Layer, part: &Part, block: usize) -> Block<6> {
+        // SAFETY: as this function's.
+        unsafe { Block::new(self, layer, part, block) }
+    }
+
+    #[inline(always)]
+    unsafe fn cell<const ROWS: usize>(self, block: &Block<6>, rows: [*const Activation; 4]) -> __m512i {
         // SAFETY: AVX-512 as its token says; there are 16 activations at each pointer.
         unsafe {
             let mut cell = _mm512_castsi128_si512(_mm_loadu_si128(rows[0].cast()));
@@ -84,7 +119,7 @@ impl slide::Window for Avx512 {
     }
 
     #[inline(always)]
-    fn above(self, block: &Block, cells: [__m512i; 3]) -> [__m512i; 2] {
+    fn above(self, block: &Block<6>, cells: [__m512i; 3]) -> [__m512i; 2] {
         let mut sums = [block.bias; 2];
         for (i, sum) in sums.iter_mut().enumerate() {
             for (kx, &cell) in cells.iter().enumerate() {
@@ -96,7 +131,7 @@ impl slide::Window for Avx512 {
     }
 
     #[inline(always)]
-    fn beside(self, block: &Block, cells: [__m512i; 5]) -> [__m512i; 2] {
+    fn beside(self, block: &Block<6>, cells: [__m512i; 5]) -> [__m512i; 2] {
         let mut sums = [block.bias; 2];
         for (i, sum) in sums.iter_mut().enumerate() {
             for kx in 0..3 {
@@ -108,14 +143,89 @@ impl slide::Window for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store(self, block: &Block, sums: [__m512i; 2], to: [*mut Activation; 2]) {
-        // SAFETY: AVX-512 as its token says; there is room for 16 activations at each pointer.
+    unsafe fn store(self, block: &Block<6>, sums: [__m512i; 2], to: [*mut Activation; 2]) {
+        // SAFETY: as this function's.
+        unsafe { block.store(self, sums, to) };
+    }
+}
+
+/// The same with weights of 16 bits.
+#[derive(Clone, Copy)]
+struct Words(Avx512);
+
+impl slide::Window for Words {
+    const CHANNELS: usize = LANES;
+    /// For each channel the upper two rows, and the lower two.
+    type Cell = [__m512i; 2];
+    type Block = Block<12>;
+    type Sums = [__m512i; 2];
+
+    #[inline(always)]
+    unsafe fn block(self, layer: &Layer, part: &Part, block: usize) -> Block<12> {
+        // SAFETY: as this function's.
+        unsafe { Block::new(self.0, layer, part, block) }
+    }
+
+    #[inline(always)]
+    unsafe fn cell<const ROWS: usize>(self, _: &Block<12>, rows: [*const Activation; 4]) -> [__m512i; 2] {
+        // SAFETY: AVX-512 as its token says; there are 16 activations at each pointer.
         unsafe {
-            let scaled = sums.map(|sum| _mm512_mul_ps(_mm512_cvtepi32_ps(sum), block.multipliers));
-            let bytes = self.quantize_near(scaled, &block.output);
-            _mm_storeu_si128(to[1].cast(), _mm256_extracti128_si256::<1>(bytes));
-            _mm_storeu_si128(to[0].cast(), _mm256_castsi256_si128(bytes));
+            let upper = pairs(_mm_loadu_si128(rows[0].cast()), _mm_loadu_si128(rows[1].cast()));
+            let third = _mm_loadu_si128(rows[2].cast());
+            if ROWS == 4 {
+                [upper, pairs(third, _mm_loadu_si128(rows[3].cast()))]
+            } else {
+                // A pair whose second is 0.
+                [upper, _mm512_cvtepu8_epi32(third)]
+            }
         }
+    }
+
+    #[inline(always)]
+    fn above(self, block: &Block<12>, cells: [[__m512i; 2]; 3]) -> [__m512i; 2] {
+        let mut sums = [block.bias; 2];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for pair in 0..2 {
+                for (kx, cell) in cells.iter().enumerate() {
+                    // SAFETY: AVX-512 as its token says.
+                    *sum = unsafe { _mm512_dpwssd_epi32(*sum, cell[pair], block.weights[(3 * pair + kx) * 2 + i]) };
+                }
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn beside(self, block: &Block<12>, cells: [[__m512i; 2]; 5]) -> [__m512i; 2] {
+        let mut sums = [block.bias; 2];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            for pair in 0..2 {
+                for kx in 0..3 {
+                    // SAFETY: AVX-512 as its token says.
+                    *sum = unsafe { _mm512_dpwssd_epi32(*sum, cells[2 * i + kx][pair], block.weights[3 * pair + kx]) };
+                }
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, block: &Block<12>, sums: [__m512i; 2], to: [*mut Activation; 2]) {
+        // SAFETY: as this function's.
+        unsafe { block.store(self.0, sums, to) };
+    }
+}
+
+/// Sixteen pairs of bytes, as words.
+///
+/// # Safety
+/// The CPU has AVX-512.
+#[inline(always)]
+unsafe fn pairs(a: __m128i, b: __m128i) -> __m512i {
+    // SAFETY: as this function's.
+    unsafe {
+        let low = _mm256_castsi128_si256(_mm_unpacklo_epi8(a, b));
+        _mm512_cvtepu8_epi16(_mm256_inserti128_si256::<1>(low, _mm_unpackhi_epi8(a, b)))
     }
 }
 
@@ -146,9 +256,7 @@ impl sweep::Dot<2> for Avx512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512; the loads are the arrays, the store the cell.
         unsafe {
             let (a, b) = (_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast()));
-            let low = _mm256_castsi128_si256(_mm_unpacklo_epi8(a, b));
-            let pairs = _mm256_inserti128_si256::<1>(low, _mm_unpackhi_epi8(a, b));
-            _mm512_storeu_si512(cell.as_mut_ptr().cast(), _mm512_cvtepu8_epi16(pairs));
+            _mm512_storeu_si512(cell.as_mut_ptr().cast(), pairs(a, b));
         }
     }
 

@@ -86,9 +86,12 @@ pub static TABLE: Table<Kernel> = Table {
         #[cfg(target_arch = "x86_64")]
         Row { name: "qdwconv_u8s8s32_3x3_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::SLIDE },
         #[cfg(target_arch = "x86_64")]
-        Row { name: "qdwconv_u8s16s32_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::SWEEP },
+        Row { name: "qdwconv_u8s16s32_3x3_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::SLIDE_WORDS },
+        // Above the next one, which is slow where there are fewer than 16 channels.
         #[cfg(target_arch = "x86_64")]
         Row { name: "qdwconv_u8s16s32_3x3_c8_avx2", isa: Isa::Avx2, kernel: avx2::SLIDE },
+        #[cfg(target_arch = "x86_64")]
+        Row { name: "qdwconv_u8s16s32_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::SWEEP },
         #[cfg(target_arch = "x86_64")]
         Row { name: "qdwconv_u8s16s32_c16_avx2", isa: Isa::Avx2, kernel: avx2::SWEEP },
         #[cfg(target_arch = "aarch64")]

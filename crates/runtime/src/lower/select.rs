@@ -1,14 +1,14 @@
 //! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
 
 use kinglet_graph::ops::{
-    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Window, unary_table,
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Window, unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::geometry::Geometry;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm, softmax};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -44,6 +44,7 @@ pub(super) fn kernel(
         Op::Unary(op) if context.all_8_bit() => {
             Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
         }
+        Op::Softmax(op) => context.softmax(op)?,
         Op::Quantize => context.quantize()?,
         Op::Dequantize if context.input(0).dtype == STORED && context.output().dtype == DType::F32 => {
             let quantization = context.input(0).activation_quantization("input");
@@ -253,6 +254,18 @@ impl<'g> Context<'g> {
         let (min, max) = op.activation.bounds();
         let kernel = || Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
         Ok(same.then(|| self.elementwise(kernel())))
+    }
+
+    fn softmax(&self, op: &Softmax) -> Result<Option<Selected>, GraphError> {
+        let (input, output) = (self.input(0), self.output());
+        if !is_stored(input) || !is_stored(output) {
+            return Ok(None);
+        }
+        let exponentials = qmath::softmax_table(input.activation_quantization("input")?.scale(), op.beta);
+        let to = output.activation_quantization("output")?;
+        let (min, max) = output.dtype.bounds_8_bit();
+        let kernel = softmax::QSoftmax::new(exponentials, to.scale(), Output::new(to.zero_point(), min, max));
+        Ok(Some(self.elementwise(Kernel::QSoftmax(kernel))))
     }
 
     fn quantize(&self) -> Result<Option<Selected>, GraphError> {
