@@ -93,26 +93,57 @@ fn whole_runs(geometry: &Geometry) -> Range<usize> {
     }
 }
 
-/// Copies `count` runs of `len` elements, which begin `steps` elements apart in the source and in the destination. A short
-/// run is two moves that overlap, where `memcpy` would be a call.
+/// Copies `count` runs of `len` elements, which begin `steps` elements apart in the source and in the destination.
 fn copy_runs<T: Copy>(from: &[T], to: &mut [T], steps: [usize; 2], len: usize, count: usize) {
-    match len {
-        4..=8 => copy_short_runs::<T, 4>(from, to, steps, len, count),
-        9..=16 => copy_short_runs::<T, 8>(from, to, steps, len, count),
-        17..=32 => copy_short_runs::<T, 16>(from, to, steps, len, count),
-        _ => (0..count).for_each(|i| to[i * steps[1]..][..len].copy_from_slice(&from[i * steps[0]..][..len])),
+    let Some(last) = count.checked_sub(1) else { return };
+    assert!(from.len() >= last * steps[0] + len && to.len() >= last * steps[1] + len, "the last run is inside");
+    // SAFETY: the last runs are inside the slices, which do not overlap.
+    unsafe { copy_runs_unchecked(from.as_ptr(), to.as_mut_ptr(), steps, len, count) };
+}
+
+/// [`copy_runs`] from and to places that the caller has checked. A short run is two moves that overlap, where `memcpy` would
+/// be a call.
+///
+/// # Safety
+/// All runs can be read or written, and no destination overlaps a source.
+pub(crate) unsafe fn copy_runs_unchecked<T: Copy>(
+    from: *const T,
+    to: *mut T,
+    steps: [usize; 2],
+    len: usize,
+    count: usize,
+) {
+    // SAFETY: as this function's; a short run has from `N` to `2 · N` elements.
+    unsafe {
+        match len {
+            2..=4 => copy_short_runs::<T, 2>(from, to, steps, len, count),
+            5..=8 => copy_short_runs::<T, 4>(from, to, steps, len, count),
+            9..=16 => copy_short_runs::<T, 8>(from, to, steps, len, count),
+            17..=32 => copy_short_runs::<T, 16>(from, to, steps, len, count),
+            _ => (0..count).for_each(|i| to.add(i * steps[1]).copy_from_nonoverlapping(from.add(i * steps[0]), len)),
+        }
     }
 }
 
-/// [`copy_runs`] for runs of `N` to `2 · N` elements.
-fn copy_short_runs<T: Copy, const N: usize>(from: &[T], to: &mut [T], steps: [usize; 2], len: usize, count: usize) {
-    assert!((N..=2 * N).contains(&len));
-    let fits = "a run is N elements or longer";
-    for i in 0..count {
-        let (from, to) = (&from[i * steps[0]..][..len], &mut to[i * steps[1]..][..len]);
-        // Arrays, because their length is known.
-        *to.first_chunk_mut::<N>().expect(fits) = *from.first_chunk().expect(fits);
-        *to.last_chunk_mut::<N>().expect(fits) = *from.last_chunk().expect(fits);
+/// [`copy_runs_unchecked`] for runs of `N` to `2 · N` elements.
+///
+/// # Safety
+/// As there.
+unsafe fn copy_short_runs<T: Copy, const N: usize>(
+    mut from: *const T,
+    mut to: *mut T,
+    steps: [usize; 2],
+    len: usize,
+    count: usize,
+) {
+    for _ in 0..count {
+        // SAFETY: either move is inside its run. Arrays of `T` ask for no more alignment than `T`.
+        unsafe {
+            let (start, end) = (from.cast::<[T; N]>().read(), from.add(len - N).cast::<[T; N]>().read());
+            to.cast::<[T; N]>().write(start);
+            to.add(len - N).cast::<[T; N]>().write(end);
+        }
+        (from, to) = (from.wrapping_add(steps[0]), to.wrapping_add(steps[1]));
     }
 }
 

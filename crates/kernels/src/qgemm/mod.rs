@@ -340,11 +340,7 @@ impl QConv2d {
         };
         let lines = bytes.chunks(stride).map(|line| &line[..depth]).take(rows.len());
         if self.packed.shifts.is_some() {
-            areas
-                .sums
-                .iter_mut()
-                .zip(lines.clone())
-                .for_each(|(sum, line)| *sum = line.iter().map(|&a| i32::from(a)).sum());
+            areas.sums.iter_mut().zip(lines.clone()).for_each(|(sum, line)| *sum = sum_of(line));
         }
         if kernel.input == Element::Byte {
             return Band { data: bytemuck::cast_slice(bytes), stride };
@@ -411,10 +407,9 @@ impl QConv2d {
         block.output_stride = padded_width;
         // SAFETY: as above, with output and residual in scratch, which has room for whole panels.
         unsafe { (kernel.multiply)(&block) };
-        for (row, from) in areas.output.chunks(padded_width).take(rows.len()).enumerate() {
-            // SAFETY: no other task has these columns of these rows.
-            unsafe { output.slice(cell(row)..cell(row) + width) }.copy_from_slice(&from[..width]);
-        }
+        let to = output.start().wrapping_add(first);
+        // SAFETY: the columns are inside the matrix, and no other task has them in these rows.
+        unsafe { im2col::copy_runs_unchecked(block.output, to, [padded_width, channels], width, rows.len()) };
     }
 }
 
@@ -449,6 +444,30 @@ impl<'a> Areas<'a> {
             residual: bytemuck::cast_slice_mut(residual),
         }
     }
+}
+
+/// The sum of activations, by instructions that every CPU of the architecture has.
+fn sum_of(values: &[Activation]) -> i32 {
+    let (vectors, rest) = values.as_chunks::<16>();
+    let rest = rest.iter().map(|&value| i32::from(value)).sum::<i32>();
+    #[cfg(target_arch = "x86_64")]
+    let sum = |vector: &[u8; 16]| {
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86-64; the load is the array.
+        unsafe {
+            let halves = _mm_sad_epu8(_mm_loadu_si128(vector.as_ptr().cast()), _mm_setzero_si128());
+            _mm_cvtsi128_si32(halves) + _mm_extract_epi16::<4>(halves)
+        }
+    };
+    #[cfg(target_arch = "aarch64")]
+    let sum = |vector: &[i8; 16]| {
+        use std::arch::aarch64::*;
+        // SAFETY: NEON is part of AArch64 as Rust targets it; the load is the array.
+        unsafe { i32::from(vaddlvq_s8(vld1q_s8(vector.as_ptr()))) }
+    };
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let sum = |vector: &[Activation; 16]| vector.iter().map(|&value| i32::from(value)).sum::<i32>();
+    vectors.iter().map(sum).sum::<i32>() + rest
 }
 
 fn widen(bytes: &[Activation], words: &mut [i16]) {

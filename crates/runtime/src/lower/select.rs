@@ -1,7 +1,8 @@
 //! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
 
 use kinglet_graph::ops::{
-    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Window, unary_table,
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Window,
+    unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
