@@ -2,7 +2,7 @@
 
 use super::Block;
 use crate::Activation;
-use crate::quantized::{Addition, NEAR, Output};
+use crate::quantized::{Addition, Output};
 use crate::simd::{LANES, Simd};
 
 /// All that a kernel must know to finish a tile.
@@ -20,19 +20,11 @@ impl Epilogue {
         Epilogue { output, addition, reach }
     }
 
-    /// How a scaled sum becomes an activation.
-    pub(super) fn output(&self) -> &Output {
-        &self.output
-    }
-
-    /// What is added after that.
-    pub(super) fn addition(&self) -> Option<&Addition> {
-        self.addition.as_ref()
-    }
-
-    /// Whether no scaled sum is so far from 0 that CPUs' conversions differ.
-    pub(super) fn is_near(&self) -> bool {
-        self.reach < NEAR
+    /// What kernels that take shortcuts must know: how scaled sums become activations, how far those sums are from 0 at
+    /// most, and what is added after that.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    pub(super) fn parts(&self) -> (Output, f32, Option<Addition>) {
+        (self.output, self.reach, self.addition)
     }
 
     /// Whether another tensor is added.

@@ -18,6 +18,8 @@ mod epilogue;
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_dot;
+#[cfg(target_arch = "aarch64")]
+mod neon_finish;
 mod pack;
 mod scalar;
 mod split;
@@ -47,7 +49,7 @@ pub static TABLE: Table<Kernel> = Table {
         #[cfg(target_arch = "x86_64")]
         Row { name: "qgemm_u8s8s32_6x16_avx2", isa: Isa::Avx2, kernel: avx2::KERNEL },
         #[cfg(target_arch = "aarch64")]
-        Row { name: "qgemm_s8s8s32_8x8_neon_dot", isa: Isa::NeonDot, kernel: neon_dot::KERNEL },
+        Row { name: "qgemm_s8s8s32_5x16_neon_dot", isa: Isa::NeonDot, kernel: neon_dot::KERNEL },
         #[cfg(target_arch = "aarch64")]
         Row { name: "qgemm_s8s8s32_4x16_neon", isa: Isa::Neon, kernel: neon::KERNEL },
         #[cfg(target_arch = "x86_64")]

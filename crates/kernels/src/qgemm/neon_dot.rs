@@ -1,20 +1,25 @@
-//! NEON with dot products, as on the Cortex-A76: `sdot` adds four products of bytes to each of four sums. A vector holds four
-//! bytes of the depth for four columns; of the input, sixteen bytes of a row, of which each `sdot` takes four.
+//! NEON with dot products, as on the Cortex-A76: `sdot` adds four products of bytes to each of four sums. A vector
+//! holds four bytes of the depth for four columns; of the input, sixteen bytes of a row, of which each `sdot` takes
+//! four.
+//!
+//! The sums of a tile are one block of assembly: the compiler would keep weights for longer than there are registers,
+//! and compute addresses that the loads can count up by themselves.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Block, Element, Kernel, for_each_tile};
-use crate::simd::Neon;
+use super::neon_finish::{Way, finish};
+use super::{Block, Element, Kernel};
 
-/// Sixteen registers are sums, eight hold the input, the rest weights.
-const ROWS: usize = 8;
-const COLUMNS: usize = 8;
+/// Twenty registers are sums, five hold the input, four weights, which come with one instruction. A sixth row would
+/// leave weights only two.
+const ROWS: usize = 5;
+const COLUMNS: usize = 16;
 
 pub(super) const KERNEL: Kernel = Kernel {
     rows: ROWS,
     columns: COLUMNS,
-    granule: COLUMNS,
+    granule: 8,
     depth_multiple: 4,
     depth_group: 4,
     weights: Element::Byte,
@@ -27,133 +32,185 @@ pub(super) const KERNEL: Kernel = Kernel {
 /// As [`Kernel::multiply`]; the CPU has dot products.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn multiply(block: &Block) {
-    // SAFETY: the tiles are inside the block.
-    unsafe { for_each_tile!(block, ROWS, [1 2 3 4 5 6 7 8], |R, row| tile::<R>(block, row)) }
-}
-
-/// `R` rows from `row` on.
-///
-/// # Safety
-/// As [`multiply`]; the rows are inside the block.
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn tile<const R: usize>(block: &Block, row: usize) {
-    // SAFETY: the tile is inside the block.
-    let mut sums = unsafe { sums::<R>(block, row) };
-    // SAFETY: the panel has eight columns: as many multipliers, and shifts if there are shifts; and the input has a sum for
-    // each row then.
-    let multipliers = unsafe {
-        if let Some((shifts, row_sums)) = block.shifts {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let row_sum = *row_sums.add(row + r);
-                sums[0] = vmlaq_n_s32(sums[0], vld1q_s32(shifts), row_sum);
-                sums[1] = vmlaq_n_s32(sums[1], vld1q_s32(shifts.add(4)), row_sum);
+    let way = Way::of(block);
+    macro_rules! tiles {
+        ($five:ident, [$($rows:literal $sums:ident)+]) => {{
+            let whole = block.rows / ROWS * ROWS;
+            for row in (0..whole).step_by(ROWS) {
+                finish(block, way, row, $five(block, row));
             }
-        }
-        [vld1q_f32(block.multipliers), vld1q_f32(block.multipliers.add(4))]
-    };
-    // SAFETY: the tile is inside the block.
+            match block.rows - whole {
+                $($rows => finish(block, way, whole, $sums(block, whole)),)+
+                _ => {}
+            }
+        }};
+    }
+    // SAFETY: the block has 16 or 8 columns, and the tiles are inside it.
     unsafe {
-        if block.epilogue.adds() {
-            finish::<R, true>(block, row, sums, multipliers);
+        if block.columns == COLUMNS {
+            tiles!(sums_5, [1 sums_1 2 sums_2 3 sums_3 4 sums_4]);
         } else {
-            finish::<R, false>(block, row, sums, multipliers);
+            tiles!(half_sums_5, [1 half_sums_1 2 half_sums_2 3 half_sums_3 4 half_sums_4]);
         }
     }
 }
 
-/// The epilogue of a tile.
-///
-/// # Safety
-/// As [`tile`].
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn finish<const R: usize, const ADDS: bool>(
-    block: &Block,
-    row: usize,
-    sums: [[int32x4_t; 2]; R],
-    [low, high]: [float32x4_t; 2],
-) {
-    let (simd, epilogue) = (Neon::new(), *block.epilogue);
-    // Sixteen lanes are two rows; at the end of an odd number, the last twice.
-    for first in (0..R).step_by(2) {
-        let last = (first + 1).min(R - 1);
-        let lanes = [sums[first][0], sums[first][1], sums[last][0], sums[last][1]];
-        let places = [(row + first, 0), (row + last, 0)];
-        // SAFETY: the rows are those of the tile, the columns those of the block.
-        unsafe { block.finish::<_, 2, COLUMNS, ADDS>(simd, &epilogue, lanes, [low, high, low, high], places) };
-    }
+/// Loads this much of the depth of each row, and moves on. Registers: row and where to load.
+macro_rules! load {
+    (16, $([$row:ident $x:literal])+) => { concat!($("ldr q", $x, ", [{", stringify!($row), "}], #16\n"),+) };
+    (8, $([$row:ident $x:literal])+) => { concat!($("ldr d", $x, ", [{", stringify!($row), "}], #8\n"),+) };
+    (4, $([$row:ident $x:literal])+) => { concat!($("ldr s", $x, ", [{", stringify!($row), "}], #4\n"),+) };
 }
 
-/// The sums of a tile, with the bias.
-///
-/// # Safety
-/// As [`tile`].
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn sums<const R: usize>(block: &Block, row: usize) -> [[int32x4_t; 2]; R] {
-    let input = block.input_rows::<i8, R>(row);
-    let mut weights = block.weights.cast::<i8>();
-    let whole = block.depth / 16 * 16;
-    // SAFETY: `depth` is a multiple of 4, and for each four of it the panel has four weights of each of eight columns; each
-    // input row has `depth` bytes.
-    unsafe {
-        let mut sums = [[vld1q_s32(block.bias), vld1q_s32(block.bias.add(4))]; R];
-        for k in (0..whole).step_by(16) {
-            let mut a = [vdupq_n_s8(0); R];
-            for (r, a) in a.iter_mut().enumerate() {
-                *a = vld1q_s8(input[r].add(k));
-            }
-            four_deep::<0, R>(&mut sums, weights, &a);
-            four_deep::<1, R>(&mut sums, weights.add(32), &a);
-            four_deep::<2, R>(&mut sums, weights.add(64), &a);
-            four_deep::<3, R>(&mut sums, weights.add(96), &a);
-            weights = weights.add(128);
-        }
-        for k in (whole..block.depth).step_by(4) {
-            let mut a = [vdupq_n_s8(0); R];
-            for (r, a) in a.iter_mut().enumerate() {
-                *a = vreinterpretq_s8_s32(vdupq_n_s32(input[r].add(k).cast::<i32>().read_unaligned()));
-            }
-            four_deep::<0, R>(&mut sums, weights, &a);
-            weights = weights.add(32);
-        }
-        sums
-    }
+/// Four bytes of the depth of each row, which are a lane of its register, times those of so many columns.
+macro_rules! sdot {
+    ($lane:literal, $weights:literal, $([$x:literal $sum:tt])+) => {
+        concat!($("sdot ", $sum, ".4s, ", $weights, ".16b, v", $x, ".4b[", $lane, "]\n"),+)
+    };
 }
 
-/// Four bytes of the depth: those of lane `LANE` of the input.
-///
-/// # Safety
-/// `weights` has four weights for each of eight columns; the CPU has dot products.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn four_deep<const LANE: i32, const R: usize>(
-    sums: &mut [[int32x4_t; 2]; R],
-    weights: *const i8,
-    input: &[int8x16_t; R],
-) {
-    // SAFETY: as above.
-    let columns = unsafe { [vld1q_s8(weights), vld1q_s8(weights.add(16))] };
-    for (r, sums) in sums.iter_mut().enumerate() {
-        sums[0] = dot::<LANE>(sums[0], columns[0], input[r]);
-        sums[1] = dot::<LANE>(sums[1], columns[1], input[r]);
-    }
-}
-
-/// `vdotq_laneq_s32`, which is not stable yet.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-fn dot<const LANE: i32>(mut sums: int32x4_t, weights: int8x16_t, input: int8x16_t) -> int32x4_t {
-    // SAFETY: the instruction touches nothing but its registers.
-    unsafe {
+/// Sixteen columns: four registers of weights for each four bytes of the depth.
+macro_rules! sums {
+    ($block:ident, $first:ident, $name:literal,
+        $([$r:literal $row:ident $x:literal $a:tt $b:tt $c:tt $d:tt])+) => {{
+        let mut sums = [[vdupq_n_s32(0); 4]; _];
         asm!(
-            "sdot {sums:v}.4s, {weights:v}.16b, {input:v}.4b[{lane}]",
-            sums = inout(vreg) sums,
-            weights = in(vreg) weights,
-            input = in(vreg) input,
-            lane = const LANE,
-            options(pure, nomem, nostack, preserves_flags),
+            $(concat!("ld1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{bias}]"),)+
+            "cbz {sixteens}, 3f",
+            concat!("// LLVM-MCA-BEGIN ", $name),
+            "2:",
+            load!(16, $([$row $x])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            four_deep!(0, $([$x $a $b $c $d])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            four_deep!(1, $([$x $a $b $c $d])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            four_deep!(2, $([$x $a $b $c $d])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            four_deep!(3, $([$x $a $b $c $d])+),
+            "subs {sixteens}, {sixteens}, #1",
+            "b.ne 2b",
+            "// LLVM-MCA-END",
+            "3:",
+            "tbz {depth}, #3, 4f",
+            load!(8, $([$row $x])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            four_deep!(0, $([$x $a $b $c $d])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            four_deep!(1, $([$x $a $b $c $d])+),
+            "4:",
+            "tbz {depth}, #2, 5f",
+            load!(4, $([$row $x])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}]",
+            four_deep!(0, $([$x $a $b $c $d])+),
+            "5:",
+            $($row = inout(reg) $block.input_row($first + $r) => _,)+
+            weights = inout(reg) $block.weights => _,
+            sixteens = inout(reg) $block.depth / 16 => _,
+            depth = in(reg) $block.depth,
+            bias = in(reg) $block.bias,
+            $(out($a) sums[$r][0], out($b) sums[$r][1], out($c) sums[$r][2], out($d) sums[$r][3],)+
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _, out("v24") _,
+            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            options(nostack, readonly),
         );
-    }
-    sums
+        sums
+    }};
 }
+
+macro_rules! four_deep {
+    ($lane:literal, $([$x:literal $a:tt $b:tt $c:tt $d:tt])+) => {
+        concat!(
+            sdot!($lane, "v28", $([$x $a])+),
+            sdot!($lane, "v29", $([$x $b])+),
+            sdot!($lane, "v30", $([$x $c])+),
+            sdot!($lane, "v31", $([$x $d])+),
+        )
+    };
+}
+
+/// Eight columns: two registers of weights for each four bytes of the depth.
+macro_rules! half_sums {
+    ($block:ident, $first:ident, $([$r:literal $row:ident $x:literal $a:tt $b:tt])+) => {{
+        let mut sums = [[vdupq_n_s32(0); 2]; _];
+        asm!(
+            $(concat!("ld1 {{", $a, ".4s, ", $b, ".4s}}, [{bias}]"),)+
+            "cbz {sixteens}, 3f",
+            "2:",
+            load!(16, $([$row $x])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            half_four_deep!(0, "v28", "v29", $([$x $a $b])+),
+            half_four_deep!(1, "v30", "v31", $([$x $a $b])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            half_four_deep!(2, "v28", "v29", $([$x $a $b])+),
+            half_four_deep!(3, "v30", "v31", $([$x $a $b])+),
+            "subs {sixteens}, {sixteens}, #1",
+            "b.ne 2b",
+            "3:",
+            "tbz {depth}, #3, 4f",
+            load!(8, $([$row $x])+),
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}], #64",
+            half_four_deep!(0, "v28", "v29", $([$x $a $b])+),
+            half_four_deep!(1, "v30", "v31", $([$x $a $b])+),
+            "4:",
+            "tbz {depth}, #2, 5f",
+            load!(4, $([$row $x])+),
+            "ld1 {{v28.16b, v29.16b}}, [{weights}]",
+            half_four_deep!(0, "v28", "v29", $([$x $a $b])+),
+            "5:",
+            $($row = inout(reg) $block.input_row($first + $r) => _,)+
+            weights = inout(reg) $block.weights => _,
+            sixteens = inout(reg) $block.depth / 16 => _,
+            depth = in(reg) $block.depth,
+            bias = in(reg) $block.bias,
+            $(out($a) sums[$r][0], out($b) sums[$r][1],)+
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _, out("v24") _,
+            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            options(nostack, readonly),
+        );
+        sums
+    }};
+}
+
+macro_rules! half_four_deep {
+    ($lane:literal, $near:literal, $far:literal, $([$x:literal $a:tt $b:tt])+) => {
+        concat!(sdot!($lane, $near, $([$x $a])+), sdot!($lane, $far, $([$x $b])+))
+    };
+}
+
+/// The sums of `$R` rows from `row` on, with the bias: of sixteen columns, and of eight.
+macro_rules! tile {
+    ($R:literal, $sums:ident, $half_sums:ident, $name:literal,
+        $([$r:literal $row:ident $x:literal $a:tt $b:tt $c:tt $d:tt])+) => {
+        /// # Safety
+        /// As [`multiply`]; the block has sixteen columns, and the rows are inside it.
+        #[inline]
+        #[target_feature(enable = "neon,dotprod")]
+        unsafe fn $sums(block: &Block, row: usize) -> [[int32x4_t; 4]; $R] {
+            // SAFETY: `depth` is a multiple of 4, and for each four of it the panel has four weights of each of sixteen
+            // columns; each input row has `depth` bytes, and there is a bias for each column.
+            unsafe { sums!(block, row, $name, $([$r $row $x $a $b $c $d])+) }
+        }
+
+        /// # Safety
+        /// As [`multiply`]; the block has eight columns, and the rows are inside it.
+        #[inline]
+        #[target_feature(enable = "neon,dotprod")]
+        unsafe fn $half_sums(block: &Block, row: usize) -> [[int32x4_t; 2]; $R] {
+            // SAFETY: as above, with eight columns.
+            unsafe { half_sums!(block, row, $([$r $row $x $a $b])+) }
+        }
+    };
+}
+
+tile!(1, sums_1, half_sums_1, "qgemm_1x16_neon_dot", [0 r0 20 "v0" "v1" "v2" "v3"]);
+tile!(2, sums_2, half_sums_2, "qgemm_2x16_neon_dot",
+    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"]);
+tile!(3, sums_3, half_sums_3, "qgemm_3x16_neon_dot",
+    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"] [2 r2 22 "v8" "v9" "v10" "v11"]);
+tile!(4, sums_4, half_sums_4, "qgemm_4x16_neon_dot",
+    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"] [2 r2 22 "v8" "v9" "v10" "v11"]
+    [3 r3 23 "v12" "v13" "v14" "v15"]);
+tile!(5, sums_5, half_sums_5, "qgemm_5x16_neon_dot",
+    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"] [2 r2 22 "v8" "v9" "v10" "v11"]
+    [3 r3 23 "v12" "v13" "v14" "v15"] [4 r4 24 "v16" "v17" "v18" "v19"]);

@@ -1,0 +1,322 @@
+//! What the NEON kernels do with a tile of exact sums: shifts, requantization, and the residual addition that may
+//! follow.
+//!
+//! [`Epilogue`](super::epilogue::Epilogue) saturates at every step. Most layers' sums cannot reach so far that it
+//! matters, which is known before the first tile: they take shorter ways to the same bytes.
+
+use std::arch::aarch64::*;
+
+use super::Block;
+use crate::quantized::{Addition, Output};
+use crate::simd::Neon;
+
+/// How scaled sums become activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Every step saturates; the residual is added in the way of every other CPU.
+    Saturating,
+    /// Rounded sums fit into 16 bits, with and without their zero point: these are cut off, and bytes saturate once.
+    Short,
+    /// As `Short`, and the bounds are those of the type.
+    ShortUnbounded,
+    /// As `ShortUnbounded`, and the zero point is even: one float addition rounds and adds it.
+    Magic,
+    /// As `Short`, with a residual whose scaled sums fit, too.
+    ShortAdding,
+}
+
+/// `1.5 · 2²³`: floats from 2²³ to 2²⁴ are the integers, so that adding this to one below 2²² rounds it, ties to even,
+/// and leaves it in the low bits.
+const MAGIC: f32 = 12_582_912.0;
+
+impl Way {
+    /// The shortest way that gives the bytes of this block's epilogue.
+    pub(super) fn of(block: &Block) -> Way {
+        let (output, reach, addition) = block.epilogue.parts();
+        let fits = reach < 32_000.0;
+        let unbounded = (output.min, output.max) == (i8::MIN, i8::MAX);
+        match addition {
+            _ if !fits => Way::Saturating,
+            Some(addition) if short_addition(&addition).is_some() => Way::ShortAdding,
+            Some(_) => Way::Saturating,
+            // A tie goes to the even one of two floats, which is the even sum exactly if the zero point is even.
+            None if unbounded && output.zero_point % 2 == 0 => Way::Magic,
+            None if unbounded => Way::ShortUnbounded,
+            None => Way::Short,
+        }
+    }
+}
+
+/// The offset of `addition` with its zero point in it, so that a sum need only be shifted, if sums then stay inside 32
+/// bits and, shifted, inside 16.
+fn short_addition(addition: &Addition) -> Option<i32> {
+    let Addition { multipliers, offset, shift, output } = *addition;
+    let offset = i64::from(offset) + (i64::from(output.zero_point) << shift);
+    let most = multipliers.iter().map(|&m| 128 * i64::from(m).abs()).sum::<i64>() + offset.abs();
+    (most < 1 << 31 && most >> shift < 32_000).then_some(offset as i32)
+}
+
+/// Finishes the sums of `R` rows from `row` on, `V` vectors of columns each: four, or two.
+///
+/// # Safety
+/// The block is what its fields say and has so many columns; the rows are inside it; `way` is that of the block.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn finish<const R: usize, const V: usize>(
+    block: &Block,
+    way: Way,
+    row: usize,
+    mut sums: [[int32x4_t; V]; R],
+) {
+    if let Some((shifts, row_sums)) = block.shifts {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: there are as many shifts as columns, and a sum for each row of the input.
+                *sum = unsafe { vmlaq_n_s32(*sum, vld1q_s32(shifts.add(4 * v)), *row_sums.add(row + r)) };
+            }
+        }
+    }
+    // SAFETY: as above.
+    unsafe {
+        match way {
+            Way::Saturating if block.epilogue.adds() => saturating::<R, V, true>(block, row, sums),
+            Way::Saturating => saturating::<R, V, false>(block, row, sums),
+            Way::Short => short(block, row, sums, Short::<false>::new(block)),
+            Way::ShortUnbounded => short(block, row, sums, Short::<true>::new(block)),
+            Way::Magic => short(block, row, sums, Magic::new(block)),
+            Way::ShortAdding => short(block, row, sums, ShortAdding::new(block)),
+        }
+    }
+}
+
+/// The multipliers of a block's columns, as four vectors; those of two are repeated.
+///
+/// # Safety
+/// The block has so many columns.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn multipliers<const V: usize>(block: &Block) -> [float32x4_t; 4] {
+    // SAFETY: there are as many multipliers as columns: 16, or 8.
+    unsafe {
+        if V == 4 {
+            let float32x4x4_t(a, b, c, d) = vld1q_f32_x4(block.multipliers);
+            [a, b, c, d]
+        } else {
+            let float32x4x2_t(a, b) = vld1q_f32_x2(block.multipliers);
+            [a, b, a, b]
+        }
+    }
+}
+
+/// [`finish`] in the way of every other CPU.
+///
+/// # Safety
+/// As [`finish`]; `ADDS` is the epilogue's.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn saturating<const R: usize, const V: usize, const ADDS: bool>(
+    block: &Block,
+    row: usize,
+    sums: [[int32x4_t; V]; R],
+) {
+    let (simd, epilogue) = (Neon::new(), *block.epilogue);
+    // SAFETY: as above.
+    let multipliers = unsafe { multipliers::<V>(block) };
+    // Sixteen lanes are a row, or two of eight columns; at the end of an odd number, the last twice.
+    for first in (0..R).step_by(4 / V) {
+        let last = (first + 4 / V - 1).min(R - 1);
+        let lanes = [sums[first][0], sums[first][1], sums[last][2 % V], sums[last][3 % V]];
+        // SAFETY: the rows are those of the tile, the columns those of the block.
+        unsafe {
+            if V == 4 {
+                block.finish::<_, 1, 16, ADDS>(simd, &epilogue, lanes, multipliers, [(row + first, 0)]);
+            } else {
+                let places = [(row + first, 0), (row + last, 0)];
+                block.finish::<_, 2, 8, ADDS>(simd, &epilogue, lanes, multipliers, places);
+            }
+        }
+    }
+}
+
+/// [`finish`] in one of the short ways.
+///
+/// # Safety
+/// As [`finish`]; `last_steps` are the block's.
+#[inline(always)]
+unsafe fn short<const R: usize, const V: usize>(
+    block: &Block,
+    row: usize,
+    sums: [[int32x4_t; V]; R],
+    last_steps: impl LastSteps,
+) {
+    // SAFETY: the rows are those of the tile, the columns those of the block: 16, or 8.
+    unsafe {
+        let multipliers = multipliers::<V>(block);
+        // As in `saturating`.
+        for first in (0..R).step_by(4 / V) {
+            let last = (first + 4 / V - 1).min(R - 1);
+            let lanes = [sums[first][0], sums[first][1], sums[last][2 % V], sums[last][3 % V]];
+            let mut scaled = multipliers;
+            for (scaled, lane) in scaled.iter_mut().zip(lanes) {
+                *scaled = vmulq_f32(vcvtq_f32_s32(lane), *scaled);
+            }
+            let rows = [row + first, row + last];
+            let residual = || {
+                let from = rows.map(|row| block.residual_row(row));
+                if V == 4 { vld1q_s8(from[0]) } else { vcombine_s8(vld1_s8(from[0]), vld1_s8(from[1])) }
+            };
+            let bytes = last_steps.activations(scaled, residual);
+            if V == 4 {
+                vst1q_s8(block.output_row(rows[0]), bytes);
+            } else {
+                vst1_s8(block.output_row(rows[0]), vget_low_s8(bytes));
+                vst1_s8(block.output_row(rows[1]), vget_high_s8(bytes));
+            }
+        }
+    }
+}
+
+/// How sixteen scaled sums become activations, for sums that do not reach far. A value exists only where the CPU has
+/// NEON.
+trait LastSteps: Copy {
+    fn activations(self, scaled: [float32x4_t; 4], residual: impl FnOnce() -> int8x16_t) -> int8x16_t;
+}
+
+/// [`Way::Short`] and [`Way::ShortUnbounded`].
+#[derive(Clone, Copy)]
+struct Short<const UNBOUNDED: bool> {
+    zero_point: int16x8_t,
+    bounds: [int8x16_t; 2],
+}
+
+impl<const UNBOUNDED: bool> Short<UNBOUNDED> {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn new(block: &Block) -> Self {
+        let (Output { zero_point, min, max }, ..) = block.epilogue.parts();
+        Short { zero_point: vdupq_n_s16(zero_point.into()), bounds: [vdupq_n_s8(min), vdupq_n_s8(max)] }
+    }
+}
+
+impl<const UNBOUNDED: bool> LastSteps for Short<UNBOUNDED> {
+    #[inline(always)]
+    fn activations(self, scaled: [float32x4_t; 4], _: impl FnOnce() -> int8x16_t) -> int8x16_t {
+        // SAFETY: the CPU has NEON.
+        unsafe {
+            let [low, high] = rounded(scaled);
+            let bytes = saturate([vaddq_s16(low, self.zero_point), vaddq_s16(high, self.zero_point)]);
+            if UNBOUNDED { bytes } else { vminq_s8(vmaxq_s8(bytes, self.bounds[0]), self.bounds[1]) }
+        }
+    }
+}
+
+/// [`Way::Magic`].
+#[derive(Clone, Copy)]
+struct Magic(float32x4_t);
+
+impl Magic {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn new(block: &Block) -> Magic {
+        let (output, ..) = block.epilogue.parts();
+        Magic(vdupq_n_f32(MAGIC + f32::from(output.zero_point)))
+    }
+}
+
+impl LastSteps for Magic {
+    #[inline(always)]
+    fn activations(self, [a, b, c, d]: [float32x4_t; 4], _: impl FnOnce() -> int8x16_t) -> int8x16_t {
+        // SAFETY: the CPU has NEON.
+        unsafe {
+            let low = low_halves(vaddq_f32(a, self.0), vaddq_f32(b, self.0));
+            saturate([low, low_halves(vaddq_f32(c, self.0), vaddq_f32(d, self.0))])
+        }
+    }
+}
+
+/// [`Way::ShortAdding`]: as [`Addition::apply`], on activations that are 16 bits wide and still lack their zero point.
+#[derive(Clone, Copy)]
+struct ShortAdding {
+    /// Of the own activations, without their zero point.
+    own_bounds: [int16x8_t; 2],
+    multipliers: [int32x4_t; 2],
+    offset: int32x4_t,
+    shift: int32x4_t,
+    bounds: [int8x16_t; 2],
+}
+
+impl ShortAdding {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn new(block: &Block) -> ShortAdding {
+        let (own, _, addition) = block.epilogue.parts();
+        let addition = addition.expect("this way is chosen for an addition");
+        let offset = short_addition(&addition).expect("this way is chosen if sums fit");
+        let [own_multiplier, multiplier] = addition.multipliers;
+        let own_bound = |bound: i8| i16::from(bound) - i16::from(own.zero_point);
+        ShortAdding {
+            own_bounds: [vdupq_n_s16(own_bound(own.min)), vdupq_n_s16(own_bound(own.max))],
+            multipliers: [vdupq_n_s32(own_multiplier), vdupq_n_s32(multiplier)],
+            // What the zero point that is not added to the own activations would have added to the sum.
+            offset: vdupq_n_s32(offset + i32::from(own.zero_point) * own_multiplier),
+            shift: vdupq_n_s32(-(addition.shift as i32)),
+            bounds: [vdupq_n_s8(addition.output.min), vdupq_n_s8(addition.output.max)],
+        }
+    }
+}
+
+impl LastSteps for ShortAdding {
+    #[inline(always)]
+    fn activations(self, scaled: [float32x4_t; 4], residual: impl FnOnce() -> int8x16_t) -> int8x16_t {
+        // SAFETY: the CPU has NEON.
+        unsafe {
+            let other = residual();
+            let other = [vmovl_s8(vget_low_s8(other)), vmovl_high_s8(other)];
+            let own = rounded(scaled);
+            let mut halves = [vdupq_n_s16(0); 2];
+            for (i, half) in halves.iter_mut().enumerate() {
+                let own = vminq_s16(vmaxq_s16(own[i], self.own_bounds[0]), self.own_bounds[1]);
+                let low = self.sum(vmovl_s16(vget_low_s16(own)), vmovl_s16(vget_low_s16(other[i])));
+                let high = self.sum(vmovl_high_s16(own), vmovl_high_s16(other[i]));
+                *half = vuzp1q_s16(vreinterpretq_s16_s32(low), vreinterpretq_s16_s32(high));
+            }
+            vminq_s8(vmaxq_s8(saturate(halves), self.bounds[0]), self.bounds[1])
+        }
+    }
+}
+
+impl ShortAdding {
+    #[inline(always)]
+    fn sum(self, own: int32x4_t, other: int32x4_t) -> int32x4_t {
+        // SAFETY: the CPU has NEON.
+        unsafe {
+            let sum = vmlaq_s32(vmlaq_s32(self.offset, own, self.multipliers[0]), other, self.multipliers[1]);
+            vshlq_s32(sum, self.shift)
+        }
+    }
+}
+
+/// Scaled sums rounded to integers of 16 bits, into which they fit.
+#[inline(always)]
+fn rounded([a, b, c, d]: [float32x4_t; 4]) -> [int16x8_t; 2] {
+    // SAFETY: vectors of NEON exist only where the CPU has it.
+    unsafe {
+        let integers =
+            |a, b| vuzp1q_s16(vreinterpretq_s16_s32(vcvtnq_s32_f32(a)), vreinterpretq_s16_s32(vcvtnq_s32_f32(b)));
+        [integers(a, b), integers(c, d)]
+    }
+}
+
+/// The low 16 bits of eight floats.
+#[inline(always)]
+fn low_halves(a: float32x4_t, b: float32x4_t) -> int16x8_t {
+    // SAFETY: vectors of NEON exist only where the CPU has it.
+    unsafe { vuzp1q_s16(vreinterpretq_s16_f32(a), vreinterpretq_s16_f32(b)) }
+}
+
+/// Sixteen integers as bytes.
+#[inline(always)]
+fn saturate([low, high]: [int16x8_t; 2]) -> int8x16_t {
+    // SAFETY: vectors of NEON exist only where the CPU has it.
+    unsafe { vqmovn_high_s16(vqmovn_s16(low), high) }
+}
