@@ -36,7 +36,6 @@ pub(super) struct Block {
 }
 
 impl slide::Window for Avx2 {
-    const CHANNELS: usize = 8;
     /// For each channel the upper two rows, and the lower two.
     type Cell = [__m256i; 2];
     type Block = Block;

@@ -90,7 +90,6 @@ impl<const WEIGHTS: usize> Block<WEIGHTS> {
 }
 
 impl slide::Window for Avx512 {
-    const CHANNELS: usize = LANES;
     /// Four bytes for each channel.
     type Cell = __m512i;
     type Block = Block<6>;
@@ -154,7 +153,6 @@ impl slide::Window for Avx512 {
 struct Words(Avx512);
 
 impl slide::Window for Words {
-    const CHANNELS: usize = LANES;
     /// For each channel the upper two rows, and the lower two.
     type Cell = [__m512i; 2];
     type Block = Block<12>;

@@ -73,7 +73,6 @@ struct Block<W> {
 }
 
 impl<M: Multiply, Q: Quantize> slide::Window for Window<M, Q> {
-    const CHANNELS: usize = 8;
     type Cell = M::Cell;
     type Block = Block<M::Weights>;
     type Sums = [int32x4_t; 4];

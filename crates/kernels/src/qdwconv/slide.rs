@@ -21,8 +21,6 @@ const AREA_BYTES: usize = 24 << 10;
 
 /// What a slide asks of an instruction set.
 pub(super) trait Window: Copy {
-    /// Channels of a block.
-    const CHANNELS: usize;
     /// A column of the rows under the windows.
     type Cell: Copy;
     /// A block's weights, biases and multipliers, and how sums become activations.
@@ -37,7 +35,7 @@ pub(super) trait Window: Copy {
     /// The cell of `ROWS` rows, 3 or 4; a fourth one is not read if there are 3.
     ///
     /// # Safety
-    /// At each pointer there are `CHANNELS` activations.
+    /// At each pointer there are as many activations as a block has channels.
     unsafe fn cell<const ROWS: usize>(self, block: &Self::Block, rows: [*const Activation; 4]) -> Self::Cell;
 
     /// The sums of two points, one above the other, under cells of four rows.
@@ -49,14 +47,14 @@ pub(super) trait Window: Copy {
     /// Requantizes the sums. The second point is written first: if it does not exist, it is in the first one's place.
     ///
     /// # Safety
-    /// At each pointer there is room for `CHANNELS` activations.
+    /// At each pointer there is room for as many activations as a block has channels.
     unsafe fn store(self, block: &Self::Block, sums: Self::Sums, to: [*mut Activation; 2]);
 }
 
 /// Computes `rows` of the output.
 ///
 /// # Safety
-/// The part was packed for this kernel, with stride 1 or 2 and blocks of `W::CHANNELS` channels inside the image.
+/// The part was packed for this kernel, with stride 1 or 2 and blocks inside the image's channels.
 #[inline(always)]
 pub(super) unsafe fn run<W: Window>(isa: W, layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
     let Geometry { input: [_, in_width, channels], output: [_, width, _], stride, .. } = layer.geometry;

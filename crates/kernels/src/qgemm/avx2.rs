@@ -17,7 +17,7 @@ pub(super) const KERNEL: Kernel = Kernel {
     depth_group: 2,
     weights: Element::Word,
     input: Element::Word,
-    least_weight: -255,
+    word_sums: false,
     multiply,
 };
 

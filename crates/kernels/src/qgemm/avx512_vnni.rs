@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{Block, Element, Kernel, for_each_tile};
 use crate::Activation;
+use crate::quantized::NEAR;
 use crate::simd::{Avx512, LANES, Simd};
 
 /// Twenty-four of the thirty-two registers are sums, which are enough to hide how long each takes.
@@ -17,7 +18,7 @@ pub(super) const KERNEL: Kernel = Kernel {
     depth_group: 4,
     weights: Element::Byte,
     input: Element::Byte,
-    least_weight: -128,
+    word_sums: false,
     multiply,
 };
 
@@ -79,7 +80,8 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
     };
     // SAFETY: the tile is inside the block.
     unsafe {
-        match (block.epilogue.adds(), block.epilogue.is_near()) {
+        let (_, reach, addition) = block.epilogue.parts();
+        match (addition.is_some(), reach < NEAR) {
             (false, true) => finish_near::<R, V, false>(block, row, sums, multipliers),
             (true, true) => finish_near::<R, V, true>(block, row, sums, multipliers),
             (false, false) => finish::<R, V, false>(block, row, sums, multipliers),
@@ -100,7 +102,8 @@ unsafe fn finish_near<const R: usize, const V: usize, const ADDS: bool>(
     sums: [[__m512i; V]; R],
     multipliers: [__m512; V],
 ) {
-    let (simd, epilogue) = (Avx512::new(), *block.epilogue);
+    let simd = Avx512::new();
+    let (output, _, addition) = block.epilogue.parts();
     // Of one row, or of two rows of a narrow panel. The last, if it has no pair, goes twice.
     for first in (0..R * V).step_by(2) {
         let last = (first + 1).min(R * V - 1);
@@ -109,11 +112,11 @@ unsafe fn finish_near<const R: usize, const V: usize, const ADDS: bool>(
             simd.mul(simd.to_f32(sums[r0][v0]), multipliers[v0]),
             simd.mul(simd.to_f32(sums[r1][v1]), multipliers[v1]),
         ];
-        let own = simd.quantize_near(scaled, epilogue.output());
+        let own = simd.quantize_near(scaled, &output);
         let places = [(row + r0, v0 * LANES), (row + r1, v1 * LANES)];
         // SAFETY: the rows and columns are those of the tile; where another tensor is added, it has them, too.
         unsafe {
-            if let (true, Some(addition)) = (ADDS, epilogue.addition()) {
+            if let (true, Some(addition)) = (ADDS, &addition) {
                 let own: [[Activation; LANES]; 2] = std::mem::transmute(own);
                 for (own, (row, column)) in own.iter().zip(places) {
                     let other = &*block.residual_row(row).add(column).cast();

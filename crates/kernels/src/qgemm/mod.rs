@@ -77,8 +77,9 @@ pub struct Kernel {
     weights: Element,
     /// What the input is stored as when the kernel reads it.
     input: Element,
-    /// The least weight that this kernel is fast with: −127 or −128 where weights are bytes.
-    least_weight: i16,
+    /// Whether products are first added in 16 bits, as many as fit: what [`Packed::groups`] says. Weights then lie in
+    /// pairs.
+    word_sums: bool,
     /// Multiplies all rows of a block with its panel.
     ///
     /// # Safety
@@ -124,8 +125,8 @@ struct Block<'a> {
     multipliers: *const f32,
     /// What to add to the sums: `shifts[column] · row_sums[row]`.
     shifts: Option<(*const i32, *const i32)>,
-    /// Whether a weight is −128.
-    has_lowest: bool,
+    /// [`Packed::groups`] of the panel; null where the kernel does not ask for them.
+    groups: *const u8,
     epilogue: &'a Epilogue,
     /// `rows` rows of `columns` activations.
     output: *mut Activation,
@@ -146,7 +147,7 @@ impl Block<'_> {
     /// The compiler is kept from knowing that they are equally far apart: it would compute each address from the one before,
     /// with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor may this
     /// be `from_fn`: a closure in a function with target features is not inlined into one without them.)
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[cfg(target_arch = "x86_64")]
     #[expect(clippy::pointers_in_nomem_asm_block, reason = "only the address goes in and out")]
     #[inline(always)]
     fn input_rows<T, const R: usize>(&self, row: usize) -> [*const T; R] {
@@ -173,7 +174,7 @@ impl Block<'_> {
 
 /// Goes over a block's rows in tiles of `$most` rows, and at the end one of those that are left: `|ROWS, row| tile` is
 /// compiled for each listed number of rows.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(target_arch = "x86_64")]
 macro_rules! for_each_tile {
     ($block:ident, $most:ident, [$($rows:literal)+], |$ROWS:ident, $row:ident| $tile:expr) => {
         for $row in (0..$block.rows).step_by($most) {
@@ -187,7 +188,7 @@ macro_rules! for_each_tile {
         }
     };
 }
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(target_arch = "x86_64")]
 use for_each_tile;
 
 /// A quantized convolution with packed weights.
@@ -245,7 +246,9 @@ impl QConv2d {
     /// Bytes of the packed weights, and of all that is packed with them.
     pub fn weights_bytes(&self) -> usize {
         let columns = self.packed.bias.len();
-        self.packed.weights.len() + columns * if self.packed.shifts.is_some() { 12 } else { 8 }
+        self.packed.weights.len()
+            + self.packed.groups_bytes()
+            + columns * if self.packed.shifts.is_some() { 12 } else { 8 }
     }
 
     /// Bytes of scratch memory that [`run`](Self::run) needs for all its threads, wherever they begin.
@@ -342,7 +345,7 @@ impl QConv2d {
         };
         let lines = bytes.chunks(stride).map(|line| &line[..depth]).take(rows.len());
         if self.packed.shifts.is_some() {
-            areas.sums.iter_mut().zip(lines.clone()).for_each(|(sum, line)| *sum = sum_of(line));
+            areas.sums.iter_mut().zip(lines.clone()).for_each(|(sum, line)| *sum = row_sum(line));
         }
         if kernel.input == Element::Byte {
             return Band { data: bytemuck::cast_slice(bytes), stride };
@@ -374,6 +377,9 @@ impl QConv2d {
         let weights = packed_column * depth * kernel.weights.size();
         let band_len = (rows.len() - 1) * band.stride + depth * kernel.input.size();
         let first = rows.start * channels + group * self.shape.columns + column;
+        let shifts = self.packed.shifts.as_ref().map(|shifts| &shifts[parameters.clone()]);
+        // Most columns of most models need none.
+        let shifts = shifts.filter(|shifts| shifts.iter().any(|&shift| shift != 0));
         let mut block = Block {
             input: band.data[..band_len].as_ptr(),
             input_stride: band.stride,
@@ -383,8 +389,8 @@ impl QConv2d {
             weights: self.packed.weights[weights..][..padded_width * depth * kernel.weights.size()].as_ptr(),
             bias: self.packed.bias[parameters.clone()].as_ptr(),
             multipliers: self.packed.multipliers[parameters.clone()].as_ptr(),
-            shifts: self.packed.shifts.as_ref().map(|s| (s[parameters].as_ptr(), areas.sums[..rows.len()].as_ptr())),
-            has_lowest: self.packed.has_lowest,
+            shifts: shifts.map(|shifts| (shifts.as_ptr(), areas.sums[..rows.len()].as_ptr())),
+            groups: self.packed.groups(group * self.shape.columns.div_ceil(kernel.columns) + column / kernel.columns),
             epilogue: &self.epilogue,
             output: output.start().wrapping_add(first),
             residual: residual.map_or(std::ptr::null(), |residual| residual[first..].as_ptr()),
@@ -448,8 +454,12 @@ impl<'a> Areas<'a> {
     }
 }
 
-/// The sum of activations, by instructions that every CPU of the architecture has.
-fn sum_of(values: &[Activation]) -> i32 {
+fn widen(bytes: &[Activation], words: &mut [i16]) {
+    words.iter_mut().zip(bytes).for_each(|(word, &byte)| *word = byte.into());
+}
+
+/// The sum of a row of input, by instructions that every CPU of the architecture has.
+fn row_sum(values: &[Activation]) -> i32 {
     let (vectors, rest) = values.as_chunks::<16>();
     let rest = rest.iter().map(|&value| i32::from(value)).sum::<i32>();
     #[cfg(target_arch = "x86_64")]
@@ -470,10 +480,6 @@ fn sum_of(values: &[Activation]) -> i32 {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let sum = |vector: &[Activation; 16]| vector.iter().map(|&value| i32::from(value)).sum::<i32>();
     vectors.iter().map(sum).sum::<i32>() + rest
-}
-
-fn widen(bytes: &[Activation], words: &mut [i16]) {
-    words.iter_mut().zip(bytes).for_each(|(word, &byte)| *word = byte.into());
 }
 
 /// Checks what was given against the geometry; the depth of the matrix product.

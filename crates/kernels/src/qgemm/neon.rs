@@ -1,19 +1,24 @@
-//! NEON without dot products, as on the Cortex-A72: `smull` and `smlal` make pairs of products of bytes in 16 bits, `sadalp`
-//! adds neighbours to sums of 32. Sixteen products take three instructions, and only two of those the multiplier.
+//! NEON without dot products, as on the Cortex-A72: `smull` and `smlal` make products of bytes in 16 bits, and `sadalp`
+//! adds neighbours to sums of 32.
 //!
-//! Neighbours are two bytes of the depth of one column, and a vector of the input is two bytes of a row, repeated: so each
-//! lane of a sum is a column, nothing is left to add up at the end, and the epilogue finds rows as they are written.
+//! Neighbours are two bytes of the depth of one column, and a vector of the input is two bytes of a row, repeated: so
+//! each lane of a sum is a column, nothing is left to add up at the end, and the epilogue finds rows as they are
+//! written.
 //!
-//! Two products fit into 16 bits because weights are −127 or more: 2 · 128 · 127 < 2¹⁵. With a weight of −128 each product
-//! is added by itself.
+//! Two products always fit into 16 bits if no weight is −128, and most weights are so small that four do: planning cuts
+//! the depth of each panel into groups of pairs whose products fit, whatever the input. The more of them are added
+//! before they are widened, the less is there to do.
+//!
+//! The sums of a tile are one block of assembly: the compiler would begin more products, and load more weights, than
+//! there are registers. The CPU reorders by itself.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Block, Element, Kernel, for_each_tile};
-use crate::simd::Neon;
+use super::neon_finish::{Way, finish, finish_tiles};
+use super::{Block, Element, Kernel};
 
-/// Sixteen registers are sums, four hold weights, four the input, the rest what is repeated of it, and products.
+/// Sixteen registers are sums, four are products, eight hold the weights of a group, four the input.
 const ROWS: usize = 4;
 const COLUMNS: usize = 16;
 
@@ -21,11 +26,11 @@ pub(super) const KERNEL: Kernel = Kernel {
     rows: ROWS,
     columns: COLUMNS,
     granule: 8,
-    depth_multiple: 4,
+    depth_multiple: 2,
     depth_group: 2,
     weights: Element::Byte,
     input: Element::Byte,
-    least_weight: -127,
+    word_sums: true,
     multiply,
 };
 
@@ -33,187 +38,285 @@ pub(super) const KERNEL: Kernel = Kernel {
 /// As [`Kernel::multiply`]; the CPU has NEON.
 #[target_feature(enable = "neon")]
 unsafe fn multiply(block: &Block) {
-    // SAFETY: the block has 16 or 8 columns; products are added in pairs only where no weight is −128.
+    let way = Way::of(block);
+    // SAFETY: the block has 16 or 8 columns, and the tiles are inside it.
     unsafe {
-        match (block.columns == COLUMNS, block.has_lowest) {
-            (true, false) => tiles::<4, true>(block),
-            (true, true) => tiles::<4, false>(block),
-            (false, false) => tiles::<2, true>(block),
-            (false, true) => tiles::<2, false>(block),
-        }
-    }
-}
-
-/// A block of `V` vectors of columns: two or four. `PAIRED` adds products in pairs.
-///
-/// # Safety
-/// As [`multiply`]; the block has so many columns, and with `PAIRED` no weight is −128.
-#[target_feature(enable = "neon")]
-unsafe fn tiles<const V: usize, const PAIRED: bool>(block: &Block) {
-    // SAFETY: the tiles are inside the block.
-    unsafe { for_each_tile!(block, ROWS, [1 2 3 4], |R, row| tile::<R, V, PAIRED>(block, row)) }
-}
-
-/// `R` rows from `row` on.
-///
-/// # Safety
-/// As [`tiles`]; the rows are inside the block.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn tile<const R: usize, const V: usize, const PAIRED: bool>(block: &Block, row: usize) {
-    // SAFETY: the tile is inside the block.
-    let mut sums = unsafe { sums::<R, V, PAIRED>(block, row) };
-    if let Some((shifts, row_sums)) = block.shifts {
-        for (r, sums) in sums.iter_mut().enumerate() {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: there are as many shifts as columns, and a sum for each row of the input.
-                *sum = unsafe { vmlaq_n_s32(*sum, vld1q_s32(shifts.add(4 * v)), *row_sums.add(row + r)) };
-            }
-        }
-    }
-    // SAFETY: the tile is inside the block.
-    unsafe {
-        if block.epilogue.adds() {
-            finish::<R, V, true>(block, row, sums);
+        if block.columns == COLUMNS {
+            finish_tiles!(block, way, 4 sums_4, [1 sums_1 2 sums_2 3 sums_3]);
         } else {
-            finish::<R, V, false>(block, row, sums);
+            finish_tiles!(block, way, 4 half_sums_4, [1 half_sums_1 2 half_sums_2 3 half_sums_3]);
         }
     }
 }
 
-/// The epilogue of a tile.
-///
-/// # Safety
-/// As [`tile`].
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn finish<const R: usize, const V: usize, const ADDS: bool>(
-    block: &Block,
-    row: usize,
-    sums: [[int32x4_t; V]; R],
-) {
-    let (simd, epilogue) = (Neon::new(), *block.epilogue);
-    let mut multipliers = [vdupq_n_f32(0.0); V];
-    for (v, multiplier) in multipliers.iter_mut().enumerate() {
-        // SAFETY: there are as many multipliers as columns.
-        *multiplier = unsafe { vld1q_f32(block.multipliers.add(4 * v)) };
-    }
-    let multipliers = [multipliers[0], multipliers[1], multipliers[2 % V], multipliers[3 % V]];
-    // Sixteen lanes are a row, or two of eight columns; at the end of an odd number, the last twice.
-    for first in (0..R).step_by(4 / V) {
-        let last = (first + 4 / V - 1).min(R - 1);
-        let lanes = [sums[first][0], sums[first][1], sums[last][2 % V], sums[last][3 % V]];
-        // SAFETY: the rows are those of the tile, the columns those of the block.
-        unsafe {
-            if V == 4 {
-                block.finish::<_, 1, 16, ADDS>(simd, &epilogue, lanes, multipliers, [(row + first, 0)]);
-            } else {
-                let places = [(row + first, 0), (row + last, 0)];
-                block.finish::<_, 2, 8, ADDS>(simd, &epilogue, lanes, multipliers, places);
-            }
-        }
-    }
+/// Multiplies pairs of the depth of a row, repeated in `$x`, with those of sixteen columns, or of eight.
+macro_rules! products {
+    ($op:literal, $x:literal, $w0:literal $w1:literal) => {
+        concat!(
+            $op,
+            " v16.8h, v",
+            $w0,
+            ".8b, v",
+            $x,
+            ".8b\n",
+            $op,
+            "2 v17.8h, v",
+            $w0,
+            ".16b, v",
+            $x,
+            ".16b\n",
+            $op,
+            " v18.8h, v",
+            $w1,
+            ".8b, v",
+            $x,
+            ".8b\n",
+            $op,
+            "2 v19.8h, v",
+            $w1,
+            ".16b, v",
+            $x,
+            ".16b\n",
+        )
+    };
+    ($op:literal, $x:literal, $w:literal) => {
+        concat!($op, " v16.8h, v", $w, ".8b, v", $x, ".8b\n", $op, "2 v17.8h, v", $w, ".16b, v", $x, ".16b\n")
+    };
 }
 
-/// The sums of a tile, with the bias.
-///
-/// # Safety
-/// As [`tile`].
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn sums<const R: usize, const V: usize, const PAIRED: bool>(block: &Block, row: usize) -> [[int32x4_t; V]; R] {
-    let input = block.input_rows::<i8, R>(row);
-    let mut weights = block.weights.cast::<i8>();
-    let mut bias = [vdupq_n_s32(0); V];
-    for (v, bias) in bias.iter_mut().enumerate() {
-        // SAFETY: there are as many biases as columns.
-        *bias = unsafe { vld1q_s32(block.bias.add(4 * v)) };
-    }
-    let mut sums = [bias; R];
-    let whole = block.depth / 8 * 8;
-    // SAFETY: `depth` is a multiple of 4, and for each four of it the panel has four weights of each of `4 · V` columns; each
-    // input row has `depth` bytes.
-    unsafe {
-        for k in (0..whole).step_by(8) {
-            let mut a = [vdup_n_s16(0); R];
-            for (r, a) in a.iter_mut().enumerate() {
-                *a = vreinterpret_s16_s8(vld1_s8(input[r].add(k)));
-            }
-            four_deep::<0, 1, R, V, PAIRED>(&mut sums, weights, &a);
-            four_deep::<2, 3, R, V, PAIRED>(&mut sums, weights.add(16 * V), &a);
-            weights = weights.add(32 * V);
-        }
-        for k in (whole..block.depth).step_by(4) {
-            let mut a = [vdup_n_s16(0); R];
-            for (r, a) in a.iter_mut().enumerate() {
-                *a = vreinterpret_s16_s32(vdup_n_s32(input[r].add(k).cast::<i32>().read_unaligned()));
-            }
-            four_deep::<0, 1, R, V, PAIRED>(&mut sums, weights, &a);
-            weights = weights.add(16 * V);
-        }
-    }
-    sums
+/// Adds neighbours among the products to sums of sixteen columns, or of eight.
+macro_rules! add {
+    ($a:tt $b:tt $c:tt $d:tt) => {
+        concat!(
+            "sadalp ",
+            $a,
+            ".4s, v16.8h\n",
+            "sadalp ",
+            $b,
+            ".4s, v17.8h\n",
+            "sadalp ",
+            $c,
+            ".4s, v18.8h\n",
+            "sadalp ",
+            $d,
+            ".4s, v19.8h\n",
+        )
+    };
+    ($a:tt $b:tt) => {
+        concat!("sadalp ", $a, ".4s, v16.8h\n", "sadalp ", $b, ".4s, v17.8h\n")
+    };
 }
 
-/// Four bytes of the depth: lanes `NEAR` and `FAR` of the input, two bytes each.
-///
-/// # Safety
-/// `weights` has four weights for each of `4 · V` columns.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn four_deep<const NEAR: i32, const FAR: i32, const R: usize, const V: usize, const PAIRED: bool>(
-    sums: &mut [[int32x4_t; V]; R],
-    weights: *const i8,
-    input: &[int16x4_t; R],
-) {
-    // A vector holds two weights of each of eight columns; all columns' first two lie before their others.
-    let mut w = [vdupq_n_s8(0); V];
-    for (v, w) in w.iter_mut().enumerate() {
-        // SAFETY: as above.
-        *w = unsafe { vld1q_s8(weights.add(16 * v)) };
-    }
-    for (r, sums) in sums.iter_mut().enumerate() {
-        let near = vreinterpretq_s8_s16(vdupq_lane_s16::<NEAR>(input[r]));
-        let far = vreinterpretq_s8_s16(vdupq_lane_s16::<FAR>(input[r]));
-        for (i, sums) in sums.chunks_exact_mut(2).enumerate() {
-            let (w_near, w_far) = (w[i], w[V / 2 + i]);
-            if PAIRED {
-                add_pairs(sums, [w_near, w_far], [near, far]);
-            } else {
-                for (w, a) in [(w_near, near), (w_far, far)] {
-                    sums[0] = vpadalq_s16(sums[0], vmull_s8(vget_low_s8(w), vget_low_s8(a)));
-                    sums[1] = vpadalq_s16(sums[1], vmull_high_s8(w, a));
-                }
-            }
-        }
-    }
+/// Loads so many pairs of a row, each repeated in a register of its own, and moves on.
+macro_rules! repeat {
+    (4, $row:ident) => {
+        concat!("ld4r {{v28.8h, v29.8h, v30.8h, v31.8h}}, [{", stringify!($row), "}], #8\n")
+    };
+    (3, $row:ident) => {
+        concat!("ld3r {{v28.8h, v29.8h, v30.8h}}, [{", stringify!($row), "}], #6\n")
+    };
+    (2, $row:ident) => {
+        concat!("ld2r {{v28.8h, v29.8h}}, [{", stringify!($row), "}], #4\n")
+    };
+    (1, $row:ident) => {
+        concat!("ld1r {{v28.8h}}, [{", stringify!($row), "}], #2\n")
+    };
 }
 
-/// Adds the products of two pairs of vectors to the two sums of eight columns.
-///
-/// One block of assembly, across which nothing is loaded: the compiler would begin more products, and load more weights, than
-/// there are registers, and spill sums for them. The CPU reorders by itself.
-#[inline]
-#[target_feature(enable = "neon")]
-fn add_pairs(sums: &mut [int32x4_t], weights: [int8x16_t; 2], input: [int8x16_t; 2]) {
-    // SAFETY: the instructions touch nothing but their registers.
-    unsafe {
+/// A group of so many pairs, for sixteen columns and each row.
+macro_rules! group {
+    (4, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b, v21.16b, v22.16b, v23.16b}}, [{weights}], #64\n",
+            "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{weights}], #64\n",
+            $(
+                repeat!(4, $row),
+                products!("smull", 28, 20 21),
+                products!("smlal", 29, 22 23),
+                products!("smlal", 30, 24 25),
+                products!("smlal", 31, 26 27),
+                add!($($sum)+),
+            )+
+        )
+    };
+    (3, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b, v21.16b, v22.16b, v23.16b}}, [{weights}], #64\n",
+            "ld1 {{v24.16b, v25.16b}}, [{weights}], #32\n",
+            $(
+                repeat!(3, $row),
+                products!("smull", 28, 20 21),
+                products!("smlal", 29, 22 23),
+                products!("smlal", 30, 24 25),
+                add!($($sum)+),
+            )+
+        )
+    };
+    (2, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b, v21.16b, v22.16b, v23.16b}}, [{weights}], #64\n",
+            $(
+                repeat!(2, $row),
+                products!("smull", 28, 20 21),
+                products!("smlal", 29, 22 23),
+                add!($($sum)+),
+            )+
+        )
+    };
+    (1, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b, v21.16b}}, [{weights}], #32\n",
+            $(repeat!(1, $row), products!("smull", 28, 20 21), add!($($sum)+),)+
+        )
+    };
+}
+
+/// A group of so many pairs, for eight columns and each row.
+macro_rules! half_group {
+    (4, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b, v21.16b, v22.16b, v23.16b}}, [{weights}], #64\n",
+            $(
+                repeat!(4, $row),
+                products!("smull", 28, 20),
+                products!("smlal", 29, 21),
+                products!("smlal", 30, 22),
+                products!("smlal", 31, 23),
+                add!($($sum)+),
+            )+
+        )
+    };
+    (3, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b, v21.16b, v22.16b}}, [{weights}], #48\n",
+            $(
+                repeat!(3, $row),
+                products!("smull", 28, 20),
+                products!("smlal", 29, 21),
+                products!("smlal", 30, 22),
+                add!($($sum)+),
+            )+
+        )
+    };
+    (2, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b, v21.16b}}, [{weights}], #32\n",
+            $(
+                repeat!(2, $row),
+                products!("smull", 28, 20),
+                products!("smlal", 29, 21),
+                add!($($sum)+),
+            )+
+        )
+    };
+    (1, $([$row:ident $($sum:tt)+])+) => {
+        concat!(
+            "ld1 {{v20.16b}}, [{weights}], #16\n",
+            $(repeat!(1, $row), products!("smull", 28, 20), add!($($sum)+),)+
+        )
+    };
+}
+
+/// The depth, group by group: `$group!` of sixteen columns, or of eight.
+macro_rules! groups {
+    ($block:ident, $first:ident, $group:ident, $name:expr, [$($load_bias:expr),+], [$($out:tt)+],
+        $([$r:literal $row:ident $($sum:tt)+])+) => {
         asm!(
-            "smull {low:v}.8h, {w0:v}.8b, {a0:v}.8b",
-            "smull2 {high:v}.8h, {w0:v}.16b, {a0:v}.16b",
-            "smlal {low:v}.8h, {w1:v}.8b, {a1:v}.8b",
-            "smlal2 {high:v}.8h, {w1:v}.16b, {a1:v}.16b",
-            "sadalp {sum0:v}.4s, {low:v}.8h",
-            "sadalp {sum1:v}.4s, {high:v}.8h",
-            sum0 = inout(vreg) sums[0],
-            sum1 = inout(vreg) sums[1],
-            w0 = in(vreg) weights[0],
-            w1 = in(vreg) weights[1],
-            a0 = in(vreg) input[0],
-            a1 = in(vreg) input[1],
-            low = out(vreg) _,
-            high = out(vreg) _,
-            options(nostack, preserves_flags),
-        );
-    }
+            $($load_bias,)+
+            // The next group is most likely as long as the one before.
+            "ldrb {size:w}, [{groups}], #1",
+            "tbz {size:w}, #3, 3f",
+            concat!("// LLVM-MCA-BEGIN ", $name),
+            "2:",
+            $group!(4, $([$row $($sum)+])+),
+            "ldrb {size:w}, [{groups}], #1",
+            "tbnz {size:w}, #3, 2b",
+            "// LLVM-MCA-END",
+            "3:",
+            "tbz {size:w}, #2, 5f",
+            "4:",
+            $group!(3, $([$row $($sum)+])+),
+            "ldrb {size:w}, [{groups}], #1",
+            "tbnz {size:w}, #2, 4b",
+            "tbnz {size:w}, #3, 2b",
+            "5:",
+            "tbz {size:w}, #1, 7f",
+            "6:",
+            $group!(2, $([$row $($sum)+])+),
+            "ldrb {size:w}, [{groups}], #1",
+            "tbnz {size:w}, #1, 6b",
+            "tbnz {size:w}, #2, 4b",
+            "tbnz {size:w}, #3, 2b",
+            "7:",
+            "cbz {size:w}, 8f",
+            $group!(1, $([$row $($sum)+])+),
+            "ldrb {size:w}, [{groups}], #1",
+            "tbnz {size:w}, #3, 2b",
+            "b 3b",
+            "8:",
+            $($row = inout(reg) $block.input_row($first + $r) => _,)+
+            weights = inout(reg) $block.weights => _,
+            groups = inout(reg) $block.groups => _,
+            size = out(reg) _,
+            bias = in(reg) $block.bias,
+            $($out)+
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            options(nostack, readonly, preserves_flags),
+        )
+    };
 }
+
+/// The sums of `$R` rows from `row` on, with the bias: of sixteen columns, and of eight.
+macro_rules! tile {
+    ($R:literal, $sums:ident, $half_sums:ident, $name:literal, $([$r:literal $row:ident $a:tt $b:tt $c:tt $d:tt])+) => {
+        /// # Safety
+        /// As [`multiply`]; the block has sixteen columns, and the rows are inside it.
+        #[inline]
+        #[target_feature(enable = "neon")]
+        unsafe fn $sums(block: &Block, row: usize) -> [[int32x4_t; 4]; $R] {
+            let mut sums = [[vdupq_n_s32(0); 4]; $R];
+            // SAFETY: the groups are cuts of `depth`, of which the panel has all weights of sixteen columns and each
+            // input row its bytes; there is a bias for each column.
+            unsafe {
+                groups!(
+                    block, row, group, $name,
+                    [$(concat!("ld1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{bias}]")),+],
+                    [$(out($a) sums[$r][0], out($b) sums[$r][1], out($c) sums[$r][2], out($d) sums[$r][3],)+],
+                    $([$r $row $a $b $c $d])+
+                );
+            }
+            sums
+        }
+
+        /// # Safety
+        /// As [`multiply`]; the block has eight columns, and the rows are inside it.
+        #[inline]
+        #[target_feature(enable = "neon")]
+        unsafe fn $half_sums(block: &Block, row: usize) -> [[int32x4_t; 2]; $R] {
+            let mut sums = [[vdupq_n_s32(0); 2]; $R];
+            // SAFETY: as above, with eight columns.
+            unsafe {
+                groups!(
+                    block, row, half_group, concat!($name, "_half"),
+                    [$(concat!("ld1 {{", $a, ".4s, ", $b, ".4s}}, [{bias}]")),+],
+                    [$(out($a) sums[$r][0], out($b) sums[$r][1],)+],
+                    $([$r $row $a $b])+
+                );
+            }
+            sums
+        }
+    };
+}
+
+tile!(1, sums_1, half_sums_1, "qgemm_1x16_neon", [0 r0 "v0" "v1" "v2" "v3"]);
+tile!(2, sums_2, half_sums_2, "qgemm_2x16_neon",
+    [0 r0 "v0" "v1" "v2" "v3"] [1 r1 "v4" "v5" "v6" "v7"]);
+tile!(3, sums_3, half_sums_3, "qgemm_3x16_neon",
+    [0 r0 "v0" "v1" "v2" "v3"] [1 r1 "v4" "v5" "v6" "v7"]
+    [2 r2 "v8" "v9" "v10" "v11"]);
+tile!(4, sums_4, half_sums_4, "qgemm_4x16_neon",
+    [0 r0 "v0" "v1" "v2" "v3"] [1 r1 "v4" "v5" "v6" "v7"]
+    [2 r2 "v8" "v9" "v10" "v11"] [3 r3 "v12" "v13" "v14" "v15"]);

@@ -8,7 +8,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::neon_finish::{Way, finish};
+use super::neon_finish::{Way, finish, finish_tiles};
 use super::{Block, Element, Kernel};
 
 /// Twenty registers are sums, five hold the input, four weights, which come with one instruction. A sixth row would
@@ -24,7 +24,7 @@ pub(super) const KERNEL: Kernel = Kernel {
     depth_group: 4,
     weights: Element::Byte,
     input: Element::Byte,
-    least_weight: -128,
+    word_sums: false,
     multiply,
 };
 
@@ -33,24 +33,14 @@ pub(super) const KERNEL: Kernel = Kernel {
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn multiply(block: &Block) {
     let way = Way::of(block);
-    macro_rules! tiles {
-        ($five:ident, [$($rows:literal $sums:ident)+]) => {{
-            let whole = block.rows / ROWS * ROWS;
-            for row in (0..whole).step_by(ROWS) {
-                finish(block, way, row, $five(block, row));
-            }
-            match block.rows - whole {
-                $($rows => finish(block, way, whole, $sums(block, whole)),)+
-                _ => {}
-            }
-        }};
-    }
     // SAFETY: the block has 16 or 8 columns, and the tiles are inside it.
     unsafe {
         if block.columns == COLUMNS {
-            tiles!(sums_5, [1 sums_1 2 sums_2 3 sums_3 4 sums_4]);
+            finish_tiles!(block, way, 5 sums_5, [1 sums_1 2 sums_2 3 sums_3 4 sums_4]);
         } else {
-            tiles!(half_sums_5, [1 half_sums_1 2 half_sums_2 3 half_sums_3 4 half_sums_4]);
+            finish_tiles!(
+                block, way, 5 half_sums_5, [1 half_sums_1 2 half_sums_2 3 half_sums_3 4 half_sums_4]
+            );
         }
     }
 }

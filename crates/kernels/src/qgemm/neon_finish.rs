@@ -56,6 +56,22 @@ fn short_addition(addition: &Addition) -> Option<i32> {
     (most < 1 << 31 && most >> shift < 32_000).then_some(offset as i32)
 }
 
+/// Goes over a block's rows in tiles of so many, and at the end one of those that are left: each function sums a tile
+/// of its number of rows.
+macro_rules! finish_tiles {
+    ($block:ident, $way:ident, $most:literal $sums:ident, [$($rows:literal $sums_of_rows:ident)+]) => {{
+        let whole = $block.rows / $most * $most;
+        for row in (0..whole).step_by($most) {
+            finish($block, $way, row, $sums($block, row));
+        }
+        match $block.rows - whole {
+            $($rows => finish($block, $way, whole, $sums_of_rows($block, whole)),)+
+            _ => {}
+        }
+    }};
+}
+pub(super) use finish_tiles;
+
 /// Finishes the sums of `R` rows from `row` on, `V` vectors of columns each: four, or two.
 ///
 /// # Safety
@@ -258,7 +274,7 @@ impl ShortAdding {
             own_bounds: [vdupq_n_s16(own_bound(own.min)), vdupq_n_s16(own_bound(own.max))],
             multipliers: [vdupq_n_s32(own_multiplier), vdupq_n_s32(multiplier)],
             // What the zero point that is not added to the own activations would have added to the sum.
-            offset: vdupq_n_s32(offset + i32::from(own.zero_point) * own_multiplier),
+            offset: vdupq_n_s32(offset.wrapping_add(i32::from(own.zero_point) * own_multiplier)),
             shift: vdupq_n_s32(-(addition.shift as i32)),
             bounds: [vdupq_n_s8(addition.output.min), vdupq_n_s8(addition.output.max)],
         }

@@ -12,7 +12,7 @@ pub(super) const KERNEL: Kernel = Kernel {
     depth_group: 1,
     weights: Element::Word,
     input: Element::Byte,
-    least_weight: -255,
+    word_sums: false,
     multiply,
 };
 

@@ -215,11 +215,96 @@ fn ties_go_to_even() {
     case.input_zero_point = LOW + 128;
     case.zero_points = vec![0];
     case.bias = None;
-    case.output = [LOW + 128, LOW, HIGH];
-    for (weight, multiplier) in [(1, 0.5), (3, 0.5), (-1, 0.5), (2, 0.25), (1, 1.5)] {
-        case.values.fill(weight);
-        case.multipliers = vec![multiplier];
-        case.check();
+    // Zero points even and odd, with bounds and without.
+    for output in
+        [[LOW + 128, LOW, HIGH], [LOW + 127, LOW, HIGH], [LOW + 128, LOW, HIGH - 1], [LOW + 99, LOW + 1, HIGH]]
+    {
+        case.output = output;
+        for (weight, multiplier) in [(1, 0.5), (3, 0.5), (-1, 0.5), (2, 0.25), (1, 1.5)] {
+            case.values.fill(weight);
+            case.multipliers = vec![multiplier];
+            case.check();
+        }
+    }
+}
+
+#[test]
+fn products_at_the_limits_of_16_bits() {
+    // Weights of pairs that follow each other, of which as many may be added in 16 bits as sum up to 255.
+    for weights in [
+        [64, 64, 64, 63],
+        [64, 64, 64, 64],
+        [65, 63, 64, 64],
+        [127, 127, 1, 0],
+        [127, 127, 1, 1],
+        [127, 127, 2, 0],
+        [-128, 127, 0, 0],
+        [-128, -127, 0, 0],
+        [-128, -127, -1, 0],
+        [-128, -128, 0, 0],
+        [-128, 0, -128, 127],
+        [85, 85, 85, 85],
+        [-85, -85, -85, -85],
+    ] {
+        for sign in [1i32, -1] {
+            for (column, place) in [(0, 0), (7, 1), (15, 0), (17, 1), (23, 0)] {
+                let depth = 48 + 2 * place;
+                let mut case = Case::plain(Geometry::matrix(6, depth, 24), 12);
+                case.zero_points = vec![0];
+                case.values.fill(3);
+                for (i, weight) in weights.iter().cycle().take(depth / 2).enumerate() {
+                    case.values[column * depth + 2 * i + place] = (sign * weight).clamp(-128, 127) as i8;
+                }
+                for input in [LOW, HIGH] {
+                    case.input.fill(input as Activation);
+                    case.check();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scaled_sums_at_the_limits_of_16_bits() {
+    // The farthest sum, at a multiplier of 1: what is near must not be taken for what fits, and what fits must not be
+    // cut.
+    let farthest = 128.0 * 127.0 * 70.0;
+    for limit in
+        [300.0, 31_990.0, 32_010.0, 32_640.0, 32_767.0, 32_768.0, 33_000.0, 65_536.0, 98_304.0, 4_194_304.0, 1e7]
+    {
+        for output in [[LOW, LOW, HIGH], [HIGH, LOW, HIGH], [LOW + 7, LOW + 3, HIGH - 5], [LOW + 77, LOW, HIGH]] {
+            for (input, weight) in [(LOW, 127), (LOW, -127), (HIGH, 127), (HIGH, -127)] {
+                let mut case = Case::random(Geometry::matrix(7, 70, 19), 13 + limit as u64 + (output[0] & 1) as u64);
+                case.input.fill(input as Activation);
+                case.input_zero_point = LOW + 128;
+                case.zero_points = vec![0];
+                case.bias = None;
+                case.values.fill(weight);
+                case.multipliers = vec![limit / farthest];
+                case.output = output;
+                case.check();
+            }
+        }
+    }
+}
+
+#[test]
+fn additions_at_their_limits() {
+    const MOST: i32 = 1 << 21;
+    for shift in [1, 13, 15, 16, 17, 20, 21, 22, 24, 30] {
+        for multipliers in [[MOST, MOST], [-MOST, MOST], [MOST, -3], [1, -MOST], [700_001, 900_001], [0, 0]] {
+            for (own, zero_points) in [(HIGH, [HIGH, LOW]), (LOW, [LOW, LOW]), (LOW + 101, [LOW + 101, HIGH])] {
+                let mut case = Case::random(Geometry::matrix(7, 20, 25), 14);
+                let mut random = Random::new(15);
+                case.output = [own, LOW, HIGH - (shift as i32 & 1)];
+                let sum = Output::new(own, LOW + (shift as i32 & 3), HIGH);
+                let mut other = random.activations(case.geometry.output_len());
+                other.iter_mut().step_by(5).for_each(|other| *other = Activation::MIN);
+                other.iter_mut().skip(1).step_by(5).for_each(|other| *other = Activation::MAX);
+                case.residual = Some((other, Addition::new(zero_points, multipliers, shift, sum)));
+                case.check();
+            }
+        }
     }
 }
 
