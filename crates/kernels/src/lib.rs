@@ -15,6 +15,7 @@ pub mod gemm;
 pub mod geometry;
 mod im2col;
 pub mod memory;
+pub mod peak;
 pub mod pooling;
 pub mod qdwconv;
 pub mod qgemm;
