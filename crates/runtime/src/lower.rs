@@ -201,15 +201,18 @@ impl Memory {
             Some(add) => format!("{own}+{}", other(add)),
             None => own.to_owned(),
         };
+        let inputs: Vec<_> = selected.operands.iter().map(|id| id.as_ref().map(operand)).collect();
+        let read: usize = inputs.iter().flatten().map(|operand| operand.ty.bytes()).sum();
         Step {
             info: StepInfo {
                 node: with_residual(name, |node| &node.name),
                 op: with_residual(op.name(), |node| node.op.name()),
                 kernel: selected.kernel.name(),
                 multiply_adds: op.multiply_adds(&types, &results),
+                bytes: (read + selected.kernel.weights_bytes() + ty.bytes()) as u64,
                 output: ty.clone(),
             },
-            inputs: selected.operands.iter().map(|id| id.as_ref().map(operand)).collect(),
+            inputs,
             output_range: self.values[output.0].clone().expect("every step's output has a place"),
             scratch: self.scratch[index].clone(),
             batch: selected.batch,

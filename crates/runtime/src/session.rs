@@ -49,6 +49,8 @@ pub struct StepInfo {
     pub kernel: &'static str,
     /// Multiplications with an addition.
     pub multiply_adds: u64,
+    /// Bytes of what it reads and writes, each counted once: inputs, packed weights, output.
+    pub bytes: u64,
     /// The type of what it makes. On x86 quantized tensors are stored as uint8, whatever the model has.
     pub output: TensorType,
 }

@@ -193,7 +193,8 @@ impl Kernel {
         }
     }
 
-    fn weights_bytes(&self) -> usize {
+    /// Bytes of packed weights.
+    pub fn weights_bytes(&self) -> usize {
         match self {
             Kernel::QConv2d(kernel) => kernel.weights_bytes(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
