@@ -10,6 +10,7 @@ use crate::output;
 pub struct Table {
     columns: Vec<(&'static str, Alignment)>,
     rows: Vec<Vec<String>>,
+    width_in_pipe: usize,
 }
 
 /// A column of text.
@@ -25,7 +26,12 @@ pub const fn right(title: &'static str) -> (&'static str, Alignment) {
 impl Table {
     /// A table without rows.
     pub fn new(columns: &[(&'static str, Alignment)]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+        Table { columns: columns.to_vec(), rows: Vec::new(), width_in_pipe: usize::MAX }
+    }
+
+    /// Shortens the last column in a pipe, too.
+    pub fn width_in_pipe(self, width: usize) -> Table {
+        Table { width_in_pipe: width, ..self }
     }
 
     /// Adds a row: a cell a column.
@@ -63,10 +69,10 @@ impl Table {
 }
 
 impl fmt::Display for Table {
-    /// Fits the terminal; in a pipe nothing is shortened.
+    /// Fits the terminal; in a pipe nothing is shortened, unless the table asks for it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let terminal = Term::stdout();
-        let width = if terminal.is_term() { terminal.size().1.into() } else { usize::MAX };
+        let width = if terminal.is_term() { terminal.size().1.into() } else { self.width_in_pipe };
         f.write_str(&self.render(width))
     }
 }

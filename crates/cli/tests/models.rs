@@ -223,11 +223,22 @@ fn bench_measures() {
 
     let report = bench(&["--profile"]);
     let rows = report["profile"].as_array().unwrap();
-    assert_fields(&rows[0], &["node", "op", "kernel", "ms", "gmacs", "share"]);
+    assert_fields(&rows[0], &["node", "op", "kernel", "multiply_adds", "bytes", "ms", "gmacs", "peak_share", "share"]);
+    assert!(report["peak_gmacs"].as_f64().unwrap() > 0.0 && report["memory_gb_s"].as_f64().unwrap() > 0.0, "{report}");
+    // 3×3 weights for 3 channels on 64×64×8 values: input, output, and weights, however they are packed.
+    assert_eq!(rows[0]["multiply_adds"], 64 * 64 * 8 * 27);
+    let bytes = rows[0]["bytes"].as_u64().unwrap() - (128 * 128 * 3 + 64 * 64 * 8);
+    assert!((8 * 27..8 * 1024).contains(&bytes), "{bytes} bytes of weights");
+    let has_peak = |row: &Value| row["peak_share"].as_f64().is_some_and(|share| share > 0.0);
+    assert!(rows.iter().all(|row| has_peak(row) == (row["multiply_adds"] != 0)), "{report}");
+    assert!(rows.iter().any(|row| row["peak_share"].is_null()), "{report}");
     let share: f64 = rows.iter().map(|row| row["share"].as_f64().unwrap()).sum();
     assert!((share - 100.0).abs() < 1.0, "{share}");
     let shown = stdout(command(&["bench", text(&model), "--seconds", "0.05", "--profile"]).args(["--threads", "1"]));
-    assert!(shown.contains("GMAC/s") && shown.contains("1 thread,") && shown.contains("median"), "{shown}");
+    for words in ["GMAC/s", "of peak", "operators", "1 thread,", "median", "this machine's peak"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! `kinglet bench`: how long an inference takes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 use kinglet::Session;
-use kinglet::graph::ViewMut;
+use kinglet::graph::{DType, ViewMut};
 use kinglet::kernels::cpu::Isa;
+use kinglet::kernels::peak::{self, Arithmetic};
 use kinglet::kernels::table::Choice;
+use kinglet::kernels::threads::ThreadPool;
+use kinglet::runtime::StepInfo;
 use serde::Serialize;
 
 use crate::arguments::Common;
@@ -16,6 +20,8 @@ use crate::{fetch, milliseconds, output};
 
 /// Runs before the clock starts: caches fill, the CPU's clock rises, memory is mapped.
 const WARM_UP: Duration = Duration::from_millis(200);
+/// Columns of the profile's table in a pipe. Nodes have long names, and JSON has them whole.
+const WIDTH: usize = 120;
 
 /// Measure how fast a model runs
 #[derive(Args, Debug)]
@@ -24,8 +30,15 @@ const WARM_UP: Duration = Duration::from_millis(200);
   kinglet bench mobilenet_v2 --profile --threads 1
   kinglet bench mobilenet_v2 --kernels scalar
 
+\"of peak\" compares an operator's multiply-adds a second with what the multiply instructions of the best instruction \
+set in use reach on this machine without any memory, one thread's measured and taken times the threads: 100 % cannot \
+be had, and an operator with little work for each byte is bound by memory long before.
+
 With --json: model, threads, kernels, runs, median_ms, p99_ms, min_ms, arena_bytes (activations), weights_bytes; \
-with --profile also profile (node, op, kernel, ms, gmacs: billions of multiply-adds a second, share: percent).")]
+with --profile also peak_gmacs (of the arithmetic that the model does most), memory_gb_s (what all threads together \
+read from memory a second), and profile (node, op, kernel, ms, multiply_adds, bytes: input, packed weights and output, \
+gmacs: billions of multiply-adds a second, peak_share: percent of the peak, null without multiply-adds, share: percent \
+of the time).")]
 pub struct Bench {
     /// A model file, or a name that `kinglet models` lists
     model: String,
@@ -34,7 +47,7 @@ pub struct Bench {
     #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = seconds)]
     seconds: f64,
 
-    /// Show where the time goes: a row an operator
+    /// Show where the time goes, and how far each operator is from this machine's peak
     #[arg(long)]
     profile: bool,
 
@@ -55,8 +68,17 @@ struct Report {
     min_ms: f64,
     arena_bytes: usize,
     weights_bytes: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<Vec<Row>>,
+    #[serde(flatten)]
+    profile: Option<Profile>,
+}
+
+/// Where the time goes.
+#[derive(Serialize)]
+struct Profile {
+    peak_gmacs: f64,
+    memory_gb_s: f64,
+    #[serde(rename = "profile")]
+    rows: Vec<Row>,
 }
 
 /// An operator's part of it.
@@ -65,8 +87,17 @@ struct Row {
     node: String,
     op: String,
     kernel: &'static str,
+    multiply_adds: u64,
+    bytes: u64,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+#[derive(Serialize)]
+struct Figures {
     ms: f64,
     gmacs: f64,
+    peak_share: Option<f64>,
     share: f64,
 }
 
@@ -87,7 +118,7 @@ impl Bench {
             min_ms: milliseconds(times[0]),
             arena_bytes: session.arena_bytes(),
             weights_bytes: session.weights_bytes(),
-            profile: if self.profile { Some(profile(&mut session, times.len())?) } else { None },
+            profile: if self.profile { Some(profile(&mut session, best_of(choice), times.len())?) } else { None },
         };
         if common.json { output::json(&report) } else { print(&report) }
     }
@@ -157,24 +188,54 @@ fn nearest_rank(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent).div_ceil(100).saturating_sub(1)]
 }
 
-fn profile(session: &mut Session, runs: usize) -> Result<Vec<Row>> {
+/// Multiply-adds a second that all threads together could do.
+struct Peaks {
+    int8: f64,
+    float32: f64,
+}
+
+impl Peaks {
+    fn measure(isa: Isa, threads: usize) -> Peaks {
+        let of = |arithmetic| threads as f64 * peak::multiply_adds(isa, arithmetic);
+        Peaks { int8: of(Arithmetic::Int8), float32: of(Arithmetic::Float32) }
+    }
+
+    /// The one that holds for a step.
+    fn of(&self, step: &StepInfo) -> f64 {
+        if step.output.dtype == DType::F32 { self.float32 } else { self.int8 }
+    }
+}
+
+fn profile(session: &mut Session, isa: Isa, runs: usize) -> Result<Profile> {
     let mut times = vec![Duration::ZERO; session.steps().len()];
     for _ in 0..runs {
         session.execute_profiled(&mut times)?;
     }
+    let peaks = Peaks::measure(isa, session.threads());
+    let memory = peak::read_bandwidth(&ThreadPool::new(session.threads()));
     let total: Duration = times.iter().sum();
-    let row = |(step, time): (&kinglet::runtime::StepInfo, &Duration)| {
-        let seconds = time.as_secs_f64() / runs as f64;
+    let row = |(step, time): (&StepInfo, &Duration)| {
+        let speed = step.multiply_adds as f64 * runs as f64 / time.as_secs_f64().max(1e-9);
         Row {
             node: step.node.clone(),
             op: step.op.clone(),
             kernel: step.kernel,
-            ms: milliseconds(*time / runs as u32),
-            gmacs: rounded(step.multiply_adds as f64 / seconds.max(1e-9) / 1e9),
-            share: rounded(100.0 * time.as_secs_f64() / total.as_secs_f64().max(1e-9)),
+            multiply_adds: step.multiply_adds,
+            bytes: step.bytes,
+            figures: Figures {
+                ms: milliseconds(*time / runs as u32),
+                gmacs: rounded(speed / 1e9),
+                peak_share: (step.multiply_adds > 0).then(|| rounded(100.0 * speed / peaks.of(step))),
+                share: rounded(100.0 * time.as_secs_f64() / total.as_secs_f64().max(1e-9)),
+            },
         }
     };
-    Ok(session.steps().zip(&times).map(row).collect())
+    let most = session.steps().max_by_key(|step| step.multiply_adds);
+    Ok(Profile {
+        peak_gmacs: rounded(most.map_or(peaks.int8, |step| peaks.of(step)) / 1e9),
+        memory_gb_s: rounded(memory / 1e9),
+        rows: session.steps().zip(&times).map(row).collect(),
+    })
 }
 
 fn rounded(number: f64) -> f64 {
@@ -182,22 +243,68 @@ fn rounded(number: f64) -> f64 {
 }
 
 fn print(report: &Report) -> Result<()> {
-    if let Some(rows) = &report.profile {
-        let columns = [right("ms"), right("share"), right("GMAC/s"), left("operator"), left("kernel"), left("node")];
-        let mut table = Table::new(&columns);
-        for row in rows {
-            let speed = if row.gmacs > 0.0 { format!("{:.1}", row.gmacs) } else { "–".to_owned() };
-            let (ms, share) = (format!("{:.3}", row.ms), format!("{:.1} %", row.share));
-            table.row([ms, share, speed, row.op.clone(), row.kernel.to_owned(), row.node.clone()]);
-        }
-        output::line(format!("{table}\n"))?;
+    if let Some(profile) = &report.profile {
+        output::line(format!("{}\n\n{}\n", by_operator(&profile.rows), by_kernel(&profile.rows)))?;
     }
     let Report { model, threads, kernels, runs, median_ms, p99_ms, min_ms, .. } = report;
     let plural = if *threads == 1 { "" } else { "s" };
     output::line(format!("{model}, {threads} thread{plural}, kernels up to {kernels}, {runs} runs"))?;
     output::line(format!("  median {median_ms:.3} ms, p99 {p99_ms:.3} ms, min {min_ms:.3} ms"))?;
     let (arena, weights) = (output::bytes(report.arena_bytes as u64), output::bytes(report.weights_bytes as u64));
-    output::line(format!("  activations {arena}, weights {weights}"))
+    output::line(format!("  activations {arena}, weights {weights}"))?;
+    if let Some(Profile { peak_gmacs, memory_gb_s, .. }) = &report.profile {
+        output::line(format!("  this machine's peak {peak_gmacs:.1} GMAC/s, memory {memory_gb_s:.1} GB/s"))?;
+    }
+    Ok(())
+}
+
+fn by_operator(rows: &[Row]) -> Table {
+    let titles = [right("ms"), right("share"), right("GMAC/s"), right("of peak")];
+    let mut table = Table::new(&[&titles[..], &[left("operator"), left("kernel"), left("node")]].concat());
+    for row in rows {
+        let [ms, share, speed, peak] = row.figures.cells();
+        table.row([ms, share, speed, peak, row.op.clone(), row.kernel.to_owned(), row.node.clone()]);
+    }
+    table.width_in_pipe(WIDTH)
+}
+
+/// The same for all operators of a kernel, the longest first.
+fn by_kernel(rows: &[Row]) -> Table {
+    let mut kernels: BTreeMap<&str, Vec<&Figures>> = BTreeMap::new();
+    rows.iter().for_each(|row| kernels.entry(row.kernel).or_default().push(&row.figures));
+    let mut kernels: Vec<_> =
+        kernels.into_iter().map(|(kernel, all)| (kernel, all.len(), Figures::sum(&all))).collect();
+    kernels.sort_by(|(_, _, a), (_, _, b)| b.ms.total_cmp(&a.ms));
+    let titles = [right("ms"), right("share"), right("GMAC/s"), right("of peak")];
+    let mut table = Table::new(&[&titles[..], &[right("operators"), left("kernel")]].concat());
+    for (kernel, operators, figures) in kernels {
+        let [ms, share, speed, peak] = figures.cells();
+        table.row([ms, share, speed, peak, operators.to_string(), kernel.to_owned()]);
+    }
+    table
+}
+
+impl Figures {
+    /// Of several operators; their speed is the mean over time.
+    fn sum(all: &[&Figures]) -> Figures {
+        let share: f64 = all.iter().map(|one| one.share).sum();
+        let mean = |of: fn(&Figures) -> f64| all.iter().map(|one| of(one) * one.share).sum::<f64>() / share.max(1e-9);
+        let works = all.iter().any(|one| one.peak_share.is_some());
+        Figures {
+            ms: all.iter().map(|one| one.ms).sum(),
+            gmacs: mean(|one| one.gmacs),
+            peak_share: works.then(|| mean(|one| one.peak_share.unwrap_or(0.0))),
+            share,
+        }
+    }
+
+    fn cells(&self) -> [String; 4] {
+        let (speed, peak) = match self.peak_share {
+            Some(share) => (format!("{:.1}", self.gmacs), format!("{share:.1} %")),
+            None => ("–".to_owned(), "–".to_owned()),
+        };
+        [format!("{:.3}", self.ms), format!("{:.1} %", self.share), speed, peak]
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +318,14 @@ mod tests {
             assert_eq!(nearest_rank(&times, percent), Duration::from_millis(ms));
         }
         assert_eq!(nearest_rank(&times[..1], 99), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn figures_of_several_operators_are_means_over_time() {
+        let figures = |ms, gmacs, peak_share, share| Figures { ms, gmacs, peak_share, share };
+        let sum = Figures::sum(&[&figures(3.0, 10.0, Some(20.0), 75.0), &figures(1.0, 0.0, None, 25.0)]);
+        assert_eq!(sum.cells(), ["4.000", "100.0 %", "7.5", "15.0 %"]);
+        assert_eq!(Figures::sum(&[&figures(1.0, 0.0, None, 25.0)]).cells()[2..], ["–", "–"]);
     }
 
     #[test]
