@@ -25,10 +25,10 @@ MODELS = {
     "mobilenet_v1_0.25_128 uint8": "MobileNetV1 0.25, uint8",
 }
 KINDS_OF_X86 = ["AVX-512 VNNI", "AVX2"]
-# Multiply-adds an instruction of the boards' kernels, and what does them.
+# Multiply-adds an instruction of the boards' kernels at most, and what does them.
 INSTRUCTION_ROOFS = {
-    "emulated Cortex-A72": (16 / 3, "smull, smlal, sadalp: 16 in 3"),
-    "emulated Cortex-A76": (16, "sdot: 16"),
+    "emulated Cortex-A72": (16 / 3, "16 multiply-adds in 3: smull, smlal, sadalp"),
+    "emulated Cortex-A76": (16, "16 multiply-adds in 1: sdot"),
 }
 
 # Colours that people who see few of them tell apart (after Okabe and Ito), a shade lighter on dark ground.
@@ -259,7 +259,7 @@ def roofline(path):
     x = Logarithmic(intensities(points), (70, width - 30))
     y = Logarithmic([row["gmacs"] for row in points] + [1.15 * peak], (height - 76, 104))
     axes(svg, x, y, "multiply-adds a byte of input, weights and output", unit)
-    draw_roof(svg, x, y, peak, slope, peak_label if not emulated else f"{peak_label} multiply-adds")
+    draw_roof(svg, x, y, peak, slope, peak_label)
     for row in sorted(points, key=lambda row: -row["share"]):
         colour, _ = KINDS.get(row["op"].split("+")[0], ("other", ""))
         hint = f"{row['node']}: {row['gmacs']:.3g} {unit}, {row['share']:.1f} % of the time"
