@@ -9,6 +9,7 @@
 //! by signed bytes, and `i8` elsewhere. Zero points and clamping bounds given to a kernel are in that domain.
 
 pub mod cpu;
+pub mod depth_first;
 pub mod dwconv;
 pub mod eltwise;
 pub mod gemm;

@@ -15,6 +15,7 @@ use crate::step::{Kernel, MAX_INPUTS, Operand, Place, Step};
 use crate::storage::{STORED, store_activations};
 use crate::{RuntimeError, StepInfo};
 
+mod depth_first;
 mod select;
 
 /// The most scratch memory that a kernel may ask for. Windows that lie far apart, as only absurd files have them, would take
@@ -31,16 +32,16 @@ pub(crate) struct Lowered {
     pub arena_bytes: usize,
 }
 
-/// A node that becomes a step, with the residual addition that it does as well.
+/// The nodes that one step does, in their order: a node, and the residual addition that it does as well; or several such,
+/// of which each reads what the one before made.
 struct Planned<'g> {
-    node: &'g Node,
-    residual: Option<&'g Node>,
+    nodes: Vec<&'g Node>,
 }
 
 impl Planned<'_> {
     /// The value that the step makes.
     fn output(&self) -> ValueId {
-        self.residual.unwrap_or(self.node).outputs[0]
+        self.nodes[self.nodes.len() - 1].outputs[0]
     }
 }
 
@@ -54,19 +55,21 @@ pub(crate) fn lower(graph: &Graph, choice: Choice, threads: usize) -> Result<Low
 
     let roots = roots(graph);
     let planned = plan(graph);
-    let mut kernels = Vec::with_capacity(planned.len());
-    for step in &planned {
-        check_arity(step.node)?;
-        let selected = select::kernel(graph, step.node, step.residual, choice, threads)?;
-        check_scratch(step.node, &selected.kernel)?;
-        kernels.push(selected);
+    let mut steps = Vec::with_capacity(planned.len());
+    for step in planned {
+        let node = step.nodes[0];
+        check_arity(node)?;
+        let selected = select::kernel(graph, node, step.nodes.get(1).copied(), choice, threads)?;
+        check_scratch(node, &selected.kernel)?;
+        steps.push((step, selected));
     }
-    let memory = Memory::lay_out(graph, &roots, &planned, &kernels);
+    let steps = depth_first::join(graph, steps, threads);
+    let memory = Memory::lay_out(graph, &roots, &steps);
     if memory.bytes > MAX_ARENA_BYTES {
         return Err(RuntimeError::Memory { needed: memory.bytes, limit: MAX_ARENA_BYTES });
     }
-    let steps = planned.iter().zip(kernels).enumerate();
-    let steps = steps.map(|(index, (step, selected))| memory.step(graph, index, step, selected)).collect();
+    let steps = steps.into_iter().enumerate();
+    let steps = steps.map(|(index, (step, selected))| memory.step(graph, index, &step, selected)).collect();
     let outputs = graph.outputs.iter().map(|id| memory.place(graph, *id)).collect();
     Ok(Lowered { steps, outputs, arena_bytes: memory.bytes })
 }
@@ -112,7 +115,8 @@ fn plan(graph: &Graph) -> Vec<Planned<'_>> {
     residuals.iter().flatten().for_each(|add| fused[add.0] = true);
     let steps = graph.nodes.iter().enumerate();
     let steps = steps.filter(|(index, node)| !matches!(node.op, Op::Reshape(_)) && !fused[*index]);
-    steps.map(|(index, node)| Planned { node, residual: residuals[index].map(|add| &graph.nodes[add.0]) }).collect()
+    let residual = |index: usize| residuals[index].map(|add| &graph.nodes[add.0]);
+    steps.map(|(index, node)| Planned { nodes: std::iter::once(node).chain(residual(index)).collect() }).collect()
 }
 
 /// For each node, the addition that can be done with it: of a convolution's result, which nothing else reads, and of a
@@ -145,10 +149,10 @@ struct Memory {
 }
 
 impl Memory {
-    fn lay_out(graph: &Graph, roots: &[ValueId], planned: &[Planned<'_>], kernels: &[Selected]) -> Memory {
+    fn lay_out(graph: &Graph, roots: &[ValueId], steps: &[(Planned<'_>, Selected)]) -> Memory {
         let mut lifetimes: Vec<Lifetime> = Vec::new();
         let mut buffers: Vec<Option<usize>> = vec![None; graph.values.len()];
-        for (index, (step, selected)) in planned.iter().zip(kernels).enumerate() {
+        for (index, (step, selected)) in steps.iter().enumerate() {
             for id in &selected.operands {
                 if let Some(buffer) = id.and_then(|id| buffers[roots[id.0].0]) {
                     lifetimes[buffer].last_step = index;
@@ -160,11 +164,11 @@ impl Memory {
         }
         for id in &graph.outputs {
             if let Some(buffer) = buffers[roots[id.0].0] {
-                lifetimes[buffer].last_step = planned.len();
+                lifetimes[buffer].last_step = steps.len();
             }
         }
         let values = lifetimes.len();
-        lifetimes.extend(kernels.iter().enumerate().map(|(index, selected)| Lifetime {
+        lifetimes.extend(steps.iter().enumerate().map(|(index, (_, selected))| Lifetime {
             bytes: selected.kernel.scratch_bytes(),
             first_step: index,
             last_step: index,
@@ -194,21 +198,20 @@ impl Memory {
         let operand = |id: &ValueId| Operand { ty: graph.value(*id).ty.clone(), place: self.place(graph, *id) };
         let output = step.output();
         let ty = graph.value(output).ty.clone();
-        let Node { name, op, inputs, outputs } = step.node;
-        let types: Vec<_> = inputs.iter().map(|id| id.map(|id| &graph.value(id).ty)).collect();
-        let results: Vec<_> = outputs.iter().map(|id| &graph.value(*id).ty).collect();
-        let with_residual = |own: &str, other: fn(&Node) -> &str| match step.residual {
-            Some(add) => format!("{own}+{}", other(add)),
-            None => own.to_owned(),
+        let multiply_adds = |node: &&Node| {
+            let types: Vec<_> = node.inputs.iter().map(|id| id.map(|id| &graph.value(id).ty)).collect();
+            let results: Vec<_> = node.outputs.iter().map(|id| &graph.value(*id).ty).collect();
+            node.op.multiply_adds(&types, &results)
         };
+        let joined = |part: fn(&&'_ Node) -> String| step.nodes.iter().map(part).collect::<Vec<_>>().join("+");
         let inputs: Vec<_> = selected.operands.iter().map(|id| id.as_ref().map(operand)).collect();
         let read: usize = inputs.iter().flatten().map(|operand| operand.ty.bytes()).sum();
         Step {
             info: StepInfo {
-                node: with_residual(name, |node| &node.name),
-                op: with_residual(op.name(), |node| node.op.name()),
+                node: joined(|node| node.name.clone()),
+                op: joined(|node| node.op.name().to_owned()),
                 kernel: selected.kernel.name(),
-                multiply_adds: op.multiply_adds(&types, &results),
+                multiply_adds: step.nodes.iter().map(multiply_adds).sum(),
                 bytes: (read + selected.kernel.weights_bytes() + ty.bytes()) as u64,
                 output: ty.clone(),
             },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kinglet_graph::{Op, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut};
 use kinglet_kernels::Activation;
+use kinglet_kernels::depth_first::DepthFirst;
 use kinglet_kernels::dwconv::DepthwiseConv2d;
 use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize};
 use kinglet_kernels::gemm::Conv2d;
@@ -50,6 +51,7 @@ pub(crate) struct Operand {
 pub(crate) enum Kernel {
     QConv2d(QConv2d),
     QDepthwiseConv2d(QDepthwiseConv2d),
+    DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
     QAveragePool(QAveragePool),
@@ -99,6 +101,13 @@ impl Step {
                 each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
                     let residual = residual.map(|residual| part(residual, image, batch));
                     conv.run(pool, input, residual, output, scratch);
+                });
+            }
+            Kernel::DepthFirst(convolutions) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    convolutions.run(pool, input, residual, output, scratch);
                 });
             }
             Kernel::QDepthwiseConv2d(conv) => {
@@ -167,6 +176,7 @@ impl Kernel {
         match self {
             Kernel::QConv2d(kernel) => kernel.kernel_name(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
+            Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
@@ -188,6 +198,7 @@ impl Kernel {
         match self {
             Kernel::QConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
@@ -198,6 +209,7 @@ impl Kernel {
         match self {
             Kernel::QConv2d(kernel) => kernel.weights_bytes(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
+            Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthwiseConv2d(kernel) => kernel.weights_bytes(),
             _ => 0,

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kinglet_graph::ops::{Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, Mean, Reshape, Softmax, Window};
-use kinglet_graph::{DType, Graph, Op, Quantization, Tensor, TensorType};
+use kinglet_graph::reference::Reference;
+use kinglet_graph::{DType, Execute, Graph, Op, Quantization, Tensor, TensorType};
 use kinglet_runtime::{Session, SessionOptions};
 
 struct Counting;
@@ -30,10 +31,11 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// An inverted residual with a classifier behind it: expand, depthwise, project, add, mean, reshape, softmax.
-fn inverted_residual() -> Graph {
+fn inverted_residual(size: usize) -> Graph {
     let mut graph = Graph { name: "inverted residual".into(), ..Graph::default() };
-    let image =
-        |channels: usize, zero_point: i32| TensorType::quantized(DType::I8, [1, 9, 9, channels], 0.05, zero_point);
+    let image = |channels: usize, zero_point: i32| {
+        TensorType::quantized(DType::I8, [1, size, size, channels], 0.05, zero_point)
+    };
     let weights = |graph: &mut Graph, shape: [usize; 4], axis: usize| {
         let len = shape.iter().product::<usize>();
         let values: Vec<i8> = (0..len).map(|i| ((i * 37 + 11) % 255) as i32 - 127).map(|v| v as i8).collect();
@@ -79,20 +81,28 @@ fn inverted_residual() -> Graph {
 
 #[test]
 fn a_run_allocates_nothing() {
-    let graph = inverted_residual();
-    for threads in [1, 2] {
+    // A large one runs depth first.
+    for (size, threads, op) in [9, 72].into_iter().flat_map(|size| {
+        let op = if size == 9 { "Conv2d+Add" } else { "Conv2d+DepthwiseConv2d+Conv2d+Add" };
+        [(size, 1, op), (size, 2, op)]
+    }) {
+        let graph = inverted_residual(size);
         let mut session = Session::new(&graph, &SessionOptions { threads, ..SessionOptions::default() }).unwrap();
-        assert!(session.steps().any(|step| step.op == "Conv2d+Add"), "the residual addition is fused");
+        assert!(session.steps().any(|step| step.op == op), "{op} is one step");
         // A worker allocates when it starts, which the system may do late, and when it first sleeps.
         for _ in 0..20 {
             session.execute().unwrap();
             std::thread::sleep(Duration::from_millis(5));
         }
+        let values: Vec<i8> = (0..size * size * 16).map(|i| (i * i * 31 >> 5) as i8).collect();
         let before = ALLOCATIONS.load(Ordering::Relaxed);
-        for round in 0..20u8 {
-            session.input_mut(0).bytes_mut().fill(round);
+        for _ in 0..20 {
+            session.input_mut(0).bytes_mut().iter_mut().zip(&values).for_each(|(to, &value)| *to = value as u8);
             session.execute().unwrap();
         }
         assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before, "{threads} threads");
+        let input = Tensor::with_type(session.inputs()[0].ty.clone(), values).unwrap();
+        let expected = Reference::new(&graph).unwrap().execute(&[input]).unwrap();
+        assert_eq!(session.output(0).bytes(), expected[0].data().view().bytes(), "as the reference executor");
     }
 }

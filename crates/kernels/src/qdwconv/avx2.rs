@@ -88,11 +88,9 @@ impl slide::Window for Avx2 {
     fn beside(self, block: &Block, cells: [[__m256i; 2]; 5]) -> [__m256i; 2] {
         let mut sums = [block.bias; 2];
         for (i, sum) in sums.iter_mut().enumerate() {
-            for pair in 0..2 {
-                for kx in 0..3 {
-                    // SAFETY: AVX2 as its token says; at stride 2 a block has six cells of weights.
-                    *sum = unsafe { madd(*sum, cells[2 * i + kx][pair], block.weights.add(3 * pair + kx)) };
-                }
+            for tap in 0..6 {
+                // SAFETY: AVX2 as its token says; at stride 2 a block has six cells of weights.
+                *sum = unsafe { madd(*sum, cells[2 * i + tap % 3][tap / 3], block.weights.add(tap)) };
             }
         }
         sums

@@ -197,11 +197,9 @@ impl slide::Window for Words {
     fn beside(self, block: &Block<12>, cells: [[__m512i; 2]; 5]) -> [__m512i; 2] {
         let mut sums = [block.bias; 2];
         for (i, sum) in sums.iter_mut().enumerate() {
-            for pair in 0..2 {
-                for kx in 0..3 {
-                    // SAFETY: AVX-512 as its token says.
-                    *sum = unsafe { _mm512_dpwssd_epi32(*sum, cells[2 * i + kx][pair], block.weights[3 * pair + kx]) };
-                }
+            for tap in 0..6 {
+                // SAFETY: AVX-512 as its token says.
+                *sum = unsafe { _mm512_dpwssd_epi32(*sum, cells[2 * i + tap % 3][tap / 3], block.weights[tap]) };
             }
         }
         sums

@@ -388,13 +388,18 @@ impl QDepthwiseConv2d {
         self.threads * self.thread_scratch_bytes() + ALIGNMENT
     }
 
+    /// The shape of an image.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.layer.geometry
+    }
+
     /// Bytes of scratch memory of one thread, a multiple of [`ALIGNMENT`].
-    fn thread_scratch_bytes(&self) -> usize {
+    pub(crate) fn thread_scratch_bytes(&self) -> usize {
         self.parts.iter().map(|part| part.scratch_bytes(&self.layer)).max().unwrap_or(0)
     }
 
     /// Output rows that are best computed together.
-    fn rows_together(&self) -> usize {
+    pub(crate) fn rows_together(&self) -> usize {
         let pairs = |part: &Part| part.row.kernel.windows != Windows::All && self.layer.geometry.stride[0] == 1;
         self.parts.iter().map(|part| if pairs(part) { 2 } else { part.packing.rows }).max().unwrap_or(1)
     }
@@ -427,7 +432,12 @@ impl QDepthwiseConv2d {
     }
 
     /// Computes `rows` of the output, on this thread, from an input that has the rows under their windows.
-    fn run_rows(&self, input: Rows, rows: Range<usize>, output: &mut [Activation], scratch: &mut [u8]) {
+    ///
+    /// # Panics
+    /// When `output` does not hold just those rows.
+    pub(crate) fn run_rows(&self, input: Rows, rows: Range<usize>, output: &mut [Activation], scratch: &mut [u8]) {
+        let Geometry { output: [_, width, channels], .. } = self.layer.geometry;
+        assert_eq!(output.len(), rows.len() * width * channels, "elements of the output's rows");
         for part in &self.parts {
             let io = Io { input, output: &mut *output, scratch: &mut *scratch };
             // SAFETY: the table gives only rows that this CPU can run, and the part was packed for its own.

@@ -281,8 +281,67 @@ impl QConv2d {
         pool.run(self.split.tasks(), &|task, thread| {
             // SAFETY: at one time no two threads of a run have the same index.
             let scratch = unsafe { scratch.slice(thread * each..(thread + 1) * each) };
-            self.run_task(task, input, residual, &output, scratch);
+            let (rows, group, columns) = self.split.task(task);
+            let skipped = rows.start * self.geometry.output[2];
+            let residual = residual.map(|residual| &residual[skipped..]);
+            let output = output.start().wrapping_add(skipped);
+            // SAFETY: the rows are inside the output, and no other task has these columns of them.
+            unsafe { self.run_band(input, rows, group, columns, residual, output, scratch) };
         });
+    }
+
+    /// Whether [`run_rows`](Self::run_rows) can be given an input that has just its rows: each output pixel is a function of
+    /// the input pixel at the same place, of which the kernel reads no more than there is.
+    pub(crate) fn is_local(&self) -> bool {
+        self.geometry.is_pointwise() && self.shape.depth.is_multiple_of(self.row.kernel.depth_multiple)
+    }
+
+    /// Whether it adds a residual.
+    pub(crate) fn adds(&self) -> bool {
+        self.epilogue.adds()
+    }
+
+    /// The shape of an image.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Bytes of scratch memory of one thread, a multiple of [`ALIGNMENT`].
+    pub(crate) fn thread_scratch_bytes(&self) -> usize {
+        self.areas().iter().sum()
+    }
+
+    /// Computes output pixels `rows`, numbered row by row, on this thread. `residual` and `output` begin with the first of
+    /// them. So does `input`, or it is the whole image.
+    ///
+    /// # Panics
+    /// When a slice is too short, or `scratch` does not begin on a cache line.
+    pub(crate) fn run_rows(
+        &self,
+        input: &[Activation],
+        rows: Range<usize>,
+        residual: Option<&[Activation]>,
+        output: &mut [Activation],
+        scratch: &mut [u8],
+    ) {
+        let channels = self.geometry.output[2];
+        let local = input.len() != self.geometry.input_len();
+        assert!(!local || self.is_local(), "an input of a part of the image");
+        assert_eq!(output.len(), rows.len() * channels, "output");
+        assert_eq!(residual.is_some(), self.epilogue.adds(), "a residual goes with an addition");
+        residual.iter().for_each(|residual| assert!(residual.len() >= output.len(), "residual"));
+        for start in rows.clone().step_by(self.split.band) {
+            let band = start..rows.end.min(start + self.split.band);
+            let skipped = (start - rows.start) * channels;
+            let read = if local { start - rows.start..band.end - rows.start } else { band.clone() };
+            let residual = residual.map(|residual| &residual[skipped..]);
+            let output = output[skipped..].as_mut_ptr();
+            for group in 0..self.shape.groups {
+                let columns = 0..self.shape.columns;
+                // SAFETY: the rows are inside the output, which this thread alone has.
+                unsafe { self.run_band(input, read.clone(), group, columns, residual, output, &mut *scratch) };
+            }
+        }
     }
 
     /// Bytes of a thread's scratch areas, each a multiple of [`ALIGNMENT`]: the band as bytes, the band as words, the sums
@@ -303,22 +362,28 @@ impl QConv2d {
         .map(|bytes| bytes.next_multiple_of(ALIGNMENT))
     }
 
-    /// One band of rows times one chunk of columns.
-    fn run_task(
+    /// One band of rows times a chunk of a group's columns. `residual` and `output` begin with the first row.
+    ///
+    /// # Safety
+    /// There are so many rows of output, and nobody else has these columns of them.
+    #[expect(clippy::too_many_arguments, reason = "what to multiply, and where to")]
+    unsafe fn run_band(
         &self,
-        task: usize,
         input: &[Activation],
+        rows: Range<usize>,
+        group: usize,
+        columns: Range<usize>,
         residual: Option<&[Activation]>,
-        output: &Disjoint<Activation>,
+        output: *mut Activation,
         scratch: &mut [u8],
     ) {
-        let (rows, group, columns) = self.split.task(task);
         let mut areas = Areas::carve(scratch, self.areas());
         let band = self.lay_out(input, rows.clone(), group, &mut areas);
         let mut panel = columns.start;
         while panel < columns.end {
             let width = self.row.kernel.columns.min(columns.end - panel);
-            self.run_panel(&band, rows.clone(), [group, panel, width], residual, output, &mut areas);
+            // SAFETY: as this function's.
+            unsafe { self.run_panel(&band, rows.len(), [group, panel, width], residual, output, &mut areas) };
             panel += width;
         }
     }
@@ -360,13 +425,16 @@ impl QConv2d {
     }
 
     /// All rows of a band times one panel: `width` columns of the group from `column` on.
-    fn run_panel(
+    ///
+    /// # Safety
+    /// As [`run_band`](Self::run_band).
+    unsafe fn run_panel(
         &self,
         band: &Band,
-        rows: Range<usize>,
+        rows: usize,
         [group, column, width]: [usize; 3],
         residual: Option<&[Activation]>,
-        output: &Disjoint<Activation>,
+        output: *mut Activation,
         areas: &mut Areas,
     ) {
         let (kernel, channels) = (&self.row.kernel, self.geometry.output[2]);
@@ -375,49 +443,49 @@ impl QConv2d {
         let padded_width = width.next_multiple_of(kernel.granule);
         let parameters = packed_column..packed_column + padded_width;
         let weights = packed_column * depth * kernel.weights.size();
-        let band_len = (rows.len() - 1) * band.stride + depth * kernel.input.size();
-        let first = rows.start * channels + group * self.shape.columns + column;
+        let band_len = (rows - 1) * band.stride + depth * kernel.input.size();
+        let first = group * self.shape.columns + column;
         let shifts = self.packed.shifts.as_ref().map(|shifts| &shifts[parameters.clone()]);
         // Most columns of most models need none.
         let shifts = shifts.filter(|shifts| shifts.iter().any(|&shift| shift != 0));
         let mut block = Block {
             input: band.data[..band_len].as_ptr(),
             input_stride: band.stride,
-            rows: rows.len(),
+            rows,
             depth,
             columns: padded_width,
             weights: self.packed.weights[weights..][..padded_width * depth * kernel.weights.size()].as_ptr(),
             bias: self.packed.bias[parameters.clone()].as_ptr(),
             multipliers: self.packed.multipliers[parameters.clone()].as_ptr(),
-            shifts: shifts.map(|shifts| (shifts.as_ptr(), areas.sums[..rows.len()].as_ptr())),
+            shifts: shifts.map(|shifts| (shifts.as_ptr(), areas.sums[..rows].as_ptr())),
             groups: self.packed.groups(group * self.shape.columns.div_ceil(kernel.columns) + column / kernel.columns),
             epilogue: &self.epilogue,
-            output: output.start().wrapping_add(first),
+            output: output.wrapping_add(first),
             residual: residual.map_or(std::ptr::null(), |residual| residual[first..].as_ptr()),
             output_stride: channels,
         };
         if padded_width == width {
             // SAFETY: the constructor checked the instruction set. Input, weights and parameters were just sliced to the
             // block's size. The columns are inside the matrix, so output and residual have them in each of the band's
-            // rows, and no other task writes these columns of these rows.
+            // rows, and nobody else writes these columns of these rows.
             return unsafe { (kernel.multiply)(&block) };
         }
         let cell = |row: usize| first + row * channels;
         if let Some(residual) = residual {
             let staged = areas.residual.chunks_mut(padded_width);
             staged
-                .take(rows.len())
+                .take(rows)
                 .enumerate()
                 .for_each(|(row, to)| to[..width].copy_from_slice(&residual[cell(row)..][..width]));
-            block.residual = areas.residual[..rows.len() * padded_width].as_ptr();
+            block.residual = areas.residual[..rows * padded_width].as_ptr();
         }
-        block.output = areas.output[..rows.len() * padded_width].as_mut_ptr();
+        block.output = areas.output[..rows * padded_width].as_mut_ptr();
         block.output_stride = padded_width;
         // SAFETY: as above, with output and residual in scratch, which has room for whole panels.
         unsafe { (kernel.multiply)(&block) };
-        let to = output.start().wrapping_add(first);
-        // SAFETY: the columns are inside the matrix, and no other task has them in these rows.
-        unsafe { im2col::copy_runs_unchecked(block.output, to, [padded_width, channels], width, rows.len()) };
+        let to = output.wrapping_add(first);
+        // SAFETY: the columns are inside the matrix, and nobody else has them in these rows.
+        unsafe { im2col::copy_runs_unchecked(block.output, to, [padded_width, channels], width, rows) };
     }
 }
 
