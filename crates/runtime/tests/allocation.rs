@@ -94,7 +94,7 @@ fn a_run_allocates_nothing() {
             session.execute().unwrap();
             std::thread::sleep(Duration::from_millis(5));
         }
-        let values: Vec<i8> = (0..size * size * 16).map(|i| (i * i * 31 >> 5) as i8).collect();
+        let values: Vec<i8> = (0..size * size * 16).map(|i| ((i * i * 31) >> 5) as i8).collect();
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         for _ in 0..20 {
             session.input_mut(0).bytes_mut().iter_mut().zip(&values).for_each(|(to, &value)| *to = value as u8);

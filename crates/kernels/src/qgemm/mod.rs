@@ -21,6 +21,7 @@ mod neon_dot;
 #[cfg(target_arch = "aarch64")]
 mod neon_finish;
 mod pack;
+mod row_sums;
 mod scalar;
 mod split;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 use epilogue::Epilogue;
 use pack::{Packed, Shape};
+use row_sums::row_sums;
 use split::Split;
 
 /// The kernels, best first.
@@ -408,9 +410,8 @@ impl QConv2d {
             im2col::gather(&self.geometry, group, input, self.input_zero_point, rows.clone(), padded, bytes);
             (&*bytes, padded)
         };
-        let lines = bytes.chunks(stride).map(|line| &line[..depth]).take(rows.len());
         if self.packed.shifts.is_some() {
-            areas.sums.iter_mut().zip(lines.clone()).for_each(|(sum, line)| *sum = row_sum(line));
+            row_sums(bytes, stride, depth, &mut areas.sums[..rows.len()]);
         }
         if kernel.input == Element::Byte {
             return Band { data: bytemuck::cast_slice(bytes), stride };
@@ -419,7 +420,7 @@ impl QConv2d {
         if stride == padded {
             widen(bytes, words);
         } else {
-            lines.zip(words.chunks_mut(padded)).for_each(|(line, words)| widen(line, words));
+            words.chunks_mut(padded).zip(bytes.chunks(stride)).for_each(|(words, line)| widen(&line[..depth], words));
         }
         Band { data: bytemuck::cast_slice(words), stride: 2 * padded }
     }
@@ -524,30 +525,6 @@ impl<'a> Areas<'a> {
 
 fn widen(bytes: &[Activation], words: &mut [i16]) {
     words.iter_mut().zip(bytes).for_each(|(word, &byte)| *word = byte.into());
-}
-
-/// The sum of a row of input, by instructions that every CPU of the architecture has.
-fn row_sum(values: &[Activation]) -> i32 {
-    let (vectors, rest) = values.as_chunks::<16>();
-    let rest = rest.iter().map(|&value| i32::from(value)).sum::<i32>();
-    #[cfg(target_arch = "x86_64")]
-    let sum = |vector: &[u8; 16]| {
-        use std::arch::x86_64::*;
-        // SAFETY: SSE2 is part of x86-64; the load is the array.
-        unsafe {
-            let halves = _mm_sad_epu8(_mm_loadu_si128(vector.as_ptr().cast()), _mm_setzero_si128());
-            _mm_cvtsi128_si32(halves) + _mm_extract_epi16::<4>(halves)
-        }
-    };
-    #[cfg(target_arch = "aarch64")]
-    let sum = |vector: &[i8; 16]| {
-        use std::arch::aarch64::*;
-        // SAFETY: NEON is part of AArch64 as Rust targets it; the load is the array.
-        unsafe { i32::from(vaddlvq_s8(vld1q_s8(vector.as_ptr()))) }
-    };
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let sum = |vector: &[Activation; 16]| vector.iter().map(|&value| i32::from(value)).sum::<i32>();
-    vectors.iter().map(sum).sum::<i32>() + rest
 }
 
 /// Checks what was given against the geometry; the depth of the matrix product.

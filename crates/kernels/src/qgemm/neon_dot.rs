@@ -62,9 +62,10 @@ macro_rules! sdot {
 /// Sixteen columns: four registers of weights for each four bytes of the depth.
 macro_rules! sums {
     ($block:ident, $first:ident, $name:literal,
-        $([$r:literal $row:ident $x:literal $a:tt $b:tt $c:tt $d:tt])+) => {{
+        $([$r:literal $before:ident $row:ident $x:literal $a:tt $b:tt $c:tt $d:tt])+) => {{
         let mut sums = [[vdupq_n_s32(0); 4]; _];
         asm!(
+            $(concat!("add {", stringify!($row), "}, {", stringify!($before), "}, {stride}"),)+
             $(concat!("ld1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{bias}]"),)+
             "cbz {sixteens}, 3f",
             concat!("// LLVM-MCA-BEGIN ", $name),
@@ -94,7 +95,9 @@ macro_rules! sums {
             "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{weights}]",
             four_deep!(0, $([$x $a $b $c $d])+),
             "5:",
-            $($row = inout(reg) $block.input_row($first + $r) => _,)+
+            before = in(reg) $block.input_row($first).wrapping_sub($block.input_stride),
+            stride = in(reg) $block.input_stride,
+            $($row = out(reg) _,)+
             weights = inout(reg) $block.weights => _,
             sixteens = inout(reg) $block.depth / 16 => _,
             depth = in(reg) $block.depth,
@@ -121,9 +124,11 @@ macro_rules! four_deep {
 
 /// Eight columns: two registers of weights for each four bytes of the depth.
 macro_rules! half_sums {
-    ($block:ident, $first:ident, $([$r:literal $row:ident $x:literal $a:tt $b:tt])+) => {{
+    ($block:ident, $first:ident,
+        $([$r:literal $before:ident $row:ident $x:literal $a:tt $b:tt])+) => {{
         let mut sums = [[vdupq_n_s32(0); 2]; _];
         asm!(
+            $(concat!("add {", stringify!($row), "}, {", stringify!($before), "}, {stride}"),)+
             $(concat!("ld1 {{", $a, ".4s, ", $b, ".4s}}, [{bias}]"),)+
             "cbz {sixteens}, 3f",
             "2:",
@@ -148,7 +153,9 @@ macro_rules! half_sums {
             "ld1 {{v28.16b, v29.16b}}, [{weights}]",
             half_four_deep!(0, "v28", "v29", $([$x $a $b])+),
             "5:",
-            $($row = inout(reg) $block.input_row($first + $r) => _,)+
+            before = in(reg) $block.input_row($first).wrapping_sub($block.input_stride),
+            stride = in(reg) $block.input_stride,
+            $($row = out(reg) _,)+
             weights = inout(reg) $block.weights => _,
             sixteens = inout(reg) $block.depth / 16 => _,
             depth = in(reg) $block.depth,
@@ -171,7 +178,7 @@ macro_rules! half_four_deep {
 /// The sums of `$R` rows from `row` on, with the bias: of sixteen columns, and of eight.
 macro_rules! tile {
     ($R:literal, $sums:ident, $half_sums:ident, $name:literal,
-        $([$r:literal $row:ident $x:literal $a:tt $b:tt $c:tt $d:tt])+) => {
+        $([$r:literal $before:ident $row:ident $x:literal $a:tt $b:tt $c:tt $d:tt])+) => {
         /// # Safety
         /// As [`multiply`]; the block has sixteen columns, and the rows are inside it.
         #[inline]
@@ -179,7 +186,7 @@ macro_rules! tile {
         unsafe fn $sums(block: &Block, row: usize) -> [[int32x4_t; 4]; $R] {
             // SAFETY: `depth` is a multiple of 4, and for each four of it the panel has four weights of each of sixteen
             // columns; each input row has `depth` bytes, and there is a bias for each column.
-            unsafe { sums!(block, row, $name, $([$r $row $x $a $b $c $d])+) }
+            unsafe { sums!(block, row, $name, $([$r $before $row $x $a $b $c $d])+) }
         }
 
         /// # Safety
@@ -188,19 +195,19 @@ macro_rules! tile {
         #[target_feature(enable = "neon,dotprod")]
         unsafe fn $half_sums(block: &Block, row: usize) -> [[int32x4_t; 2]; $R] {
             // SAFETY: as above, with eight columns.
-            unsafe { half_sums!(block, row, $([$r $row $x $a $b])+) }
+            unsafe { half_sums!(block, row, $([$r $before $row $x $a $b])+) }
         }
     };
 }
 
-tile!(1, sums_1, half_sums_1, "qgemm_1x16_neon_dot", [0 r0 20 "v0" "v1" "v2" "v3"]);
+tile!(1, sums_1, half_sums_1, "qgemm_1x16_neon_dot", [0 before r0 20 "v0" "v1" "v2" "v3"]);
 tile!(2, sums_2, half_sums_2, "qgemm_2x16_neon_dot",
-    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"]);
+    [0 before r0 20 "v0" "v1" "v2" "v3"] [1 r0 r1 21 "v4" "v5" "v6" "v7"]);
 tile!(3, sums_3, half_sums_3, "qgemm_3x16_neon_dot",
-    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"] [2 r2 22 "v8" "v9" "v10" "v11"]);
+    [0 before r0 20 "v0" "v1" "v2" "v3"] [1 r0 r1 21 "v4" "v5" "v6" "v7"] [2 r1 r2 22 "v8" "v9" "v10" "v11"]);
 tile!(4, sums_4, half_sums_4, "qgemm_4x16_neon_dot",
-    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"] [2 r2 22 "v8" "v9" "v10" "v11"]
-    [3 r3 23 "v12" "v13" "v14" "v15"]);
+    [0 before r0 20 "v0" "v1" "v2" "v3"] [1 r0 r1 21 "v4" "v5" "v6" "v7"] [2 r1 r2 22 "v8" "v9" "v10" "v11"]
+    [3 r2 r3 23 "v12" "v13" "v14" "v15"]);
 tile!(5, sums_5, half_sums_5, "qgemm_5x16_neon_dot",
-    [0 r0 20 "v0" "v1" "v2" "v3"] [1 r1 21 "v4" "v5" "v6" "v7"] [2 r2 22 "v8" "v9" "v10" "v11"]
-    [3 r3 23 "v12" "v13" "v14" "v15"] [4 r4 24 "v16" "v17" "v18" "v19"]);
+    [0 before r0 20 "v0" "v1" "v2" "v3"] [1 r0 r1 21 "v4" "v5" "v6" "v7"] [2 r1 r2 22 "v8" "v9" "v10" "v11"]
+    [3 r2 r3 23 "v12" "v13" "v14" "v15"] [4 r3 r4 24 "v16" "v17" "v18" "v19"]);

@@ -85,10 +85,16 @@ pub(super) unsafe fn finish<const R: usize, const V: usize>(
     mut sums: [[int32x4_t; V]; R],
 ) {
     if let Some((shifts, row_sums)) = block.shifts {
+        let mut vectors = [vdupq_n_s32(0); V];
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            // SAFETY: there are as many shifts as columns.
+            *vector = unsafe { vld1q_s32(shifts.add(4 * v)) };
+        }
         for (r, sums) in sums.iter_mut().enumerate() {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: there are as many shifts as columns, and a sum for each row of the input.
-                *sum = unsafe { vmlaq_n_s32(*sum, vld1q_s32(shifts.add(4 * v)), *row_sums.add(row + r)) };
+            // SAFETY: there is a sum for each row of the input.
+            let row_sum = unsafe { vld1q_dup_s32(row_sums.add(row + r)) };
+            for (sum, &shifts) in sums.iter_mut().zip(&vectors) {
+                *sum = vmlaq_s32(*sum, shifts, row_sum);
             }
         }
     }
@@ -168,6 +174,8 @@ unsafe fn short<const R: usize, const V: usize>(
     // SAFETY: the rows are those of the tile, the columns those of the block: 16, or 8.
     unsafe {
         let multipliers = multipliers::<V>(block);
+        // Counted up, not multiplied.
+        let (mut output, mut other) = (block.output_row(row), block.residual_row(row));
         // As in `saturating`.
         for first in (0..R).step_by(4 / V) {
             let last = (first + 4 / V - 1).min(R - 1);
@@ -176,18 +184,19 @@ unsafe fn short<const R: usize, const V: usize>(
             for (scaled, lane) in scaled.iter_mut().zip(lanes) {
                 *scaled = vmulq_f32(vcvtq_f32_s32(lane), *scaled);
             }
-            let rows = [row + first, row + last];
+            let step = if last > first { block.output_stride } else { 0 };
             let residual = || {
-                let from = rows.map(|row| block.residual_row(row));
-                if V == 4 { vld1q_s8(from[0]) } else { vcombine_s8(vld1_s8(from[0]), vld1_s8(from[1])) }
+                if V == 4 { vld1q_s8(other) } else { vcombine_s8(vld1_s8(other), vld1_s8(other.wrapping_add(step))) }
             };
             let bytes = last_steps.activations(scaled, residual);
             if V == 4 {
-                vst1q_s8(block.output_row(rows[0]), bytes);
+                vst1q_s8(output, bytes);
             } else {
-                vst1_s8(block.output_row(rows[0]), vget_low_s8(bytes));
-                vst1_s8(block.output_row(rows[1]), vget_high_s8(bytes));
+                vst1_s8(output, vget_low_s8(bytes));
+                vst1_s8(output.wrapping_add(step), vget_high_s8(bytes));
             }
+            output = output.wrapping_add(4 / V * block.output_stride);
+            other = other.wrapping_add(4 / V * block.output_stride);
         }
     }
 }

@@ -180,6 +180,21 @@ fn several_bands() {
 }
 
 #[test]
+fn sums_of_long_rows() {
+    // Weights that fit a byte only after a shift, which is paid back by the sum of a row.
+    for depth in [15, 16, 17, 63, 64, 1983, 1984, 1985, 2000, 4100] {
+        for input in [LOW, HIGH] {
+            let mut case = Case::plain(Geometry::matrix(3, depth, 5), 16);
+            case.zero_points = vec![127];
+            case.input.fill(input as Activation);
+            case.check();
+            case.input = Random::new(17).activations(3 * depth);
+            case.check();
+        }
+    }
+}
+
+#[test]
 fn extremes() {
     for (input, input_zero_point) in [(LOW, HIGH), (HIGH, LOW), (LOW, LOW), (HIGH, HIGH), (HIGH, 0), (LOW, 0)] {
         for (weight, zero_point) in [(-128, 0), (127, 0), (-128, 127), (127, -128), (-128, -128), (-127, 1)] {
