@@ -11,7 +11,7 @@ use crate::quantized::{Addition, Output};
 use crate::simd::Neon;
 
 /// How scaled sums become activations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
     /// Every step saturates; the residual is added in the way of every other CPU.
     Saturating,
@@ -22,7 +22,7 @@ pub(super) enum Way {
     /// As `ShortUnbounded`, and the zero point is even: one float addition rounds and adds it.
     Magic,
     /// As `Short`, with a residual whose scaled sums fit, too.
-    ShortAdding,
+    ShortAdding(Adding),
 }
 
 /// `1.5 · 2²³`: floats from 2²³ to 2²⁴ are the integers, so that adding this to one below 2²² rounds it, ties to even,
@@ -37,8 +37,7 @@ impl Way {
         let unbounded = (output.min, output.max) == (i8::MIN, i8::MAX);
         match addition {
             _ if !fits => Way::Saturating,
-            Some(addition) if short_addition(&addition).is_some() => Way::ShortAdding,
-            Some(_) => Way::Saturating,
+            Some(addition) => Adding::new(output, &addition).map_or(Way::Saturating, Way::ShortAdding),
             // A tie goes to the even one of two floats, which is the even sum exactly if the zero point is even.
             None if unbounded && output.zero_point % 2 == 0 => Way::Magic,
             None if unbounded => Way::ShortUnbounded,
@@ -47,13 +46,34 @@ impl Way {
     }
 }
 
-/// The offset of `addition` with its zero point in it, so that a sum need only be shifted, if sums then stay inside 32
-/// bits and, shifted, inside 16.
-fn short_addition(addition: &Addition) -> Option<i32> {
-    let Addition { multipliers, offset, shift, output } = *addition;
-    let offset = i64::from(offset) + (i64::from(output.zero_point) << shift);
-    let most = multipliers.iter().map(|&m| 128 * i64::from(m).abs()).sum::<i64>() + offset.abs();
-    (most < 1 << 31 && most >> shift < 32_000).then_some(offset as i32)
+/// What [`Way::ShortAdding`] computes with, once for all tiles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Adding {
+    /// Of the own activations, without their zero point.
+    own_bounds: [i16; 2],
+    multipliers: [i32; 2],
+    /// The addition's, with what the zero point that is not added to the own activations would have added to the sum,
+    /// and with the zero point of the result.
+    offset: i32,
+    /// To the left.
+    shift: i32,
+    bounds: [i8; 2],
+}
+
+impl Adding {
+    /// `None` if sums might leave 32 bits, or 16 after they are shifted.
+    fn new(own: Output, addition: &Addition) -> Option<Adding> {
+        let Addition { multipliers, offset, shift, output } = *addition;
+        let offset = i64::from(offset) + (i64::from(output.zero_point) << shift);
+        let most = multipliers.iter().map(|&m| 128 * i64::from(m).abs()).sum::<i64>() + offset.abs();
+        (most < 1 << 31 && most >> shift < 32_000).then(|| Adding {
+            own_bounds: [own.min, own.max].map(|bound| i16::from(bound) - i16::from(own.zero_point)),
+            multipliers,
+            offset: (offset as i32).wrapping_add(i32::from(own.zero_point) * multipliers[0]),
+            shift: -(shift as i32),
+            bounds: [output.min, output.max],
+        })
+    }
 }
 
 /// Goes over a block's rows in tiles of so many, and at the end one of those that are left: each function sums a tile
@@ -62,10 +82,10 @@ macro_rules! finish_tiles {
     ($block:ident, $way:ident, $most:literal $sums:ident, [$($rows:literal $sums_of_rows:ident)+]) => {{
         let whole = $block.rows / $most * $most;
         for row in (0..whole).step_by($most) {
-            finish($block, $way, row, $sums($block, row));
+            finish($block, &$way, row, $sums($block, row));
         }
         match $block.rows - whole {
-            $($rows => finish($block, $way, whole, $sums_of_rows($block, whole)),)+
+            $($rows => finish($block, &$way, whole, $sums_of_rows($block, whole)),)+
             _ => {}
         }
     }};
@@ -80,7 +100,7 @@ pub(super) use finish_tiles;
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn finish<const R: usize, const V: usize>(
     block: &Block,
-    way: Way,
+    way: &Way,
     row: usize,
     mut sums: [[int32x4_t; V]; R],
 ) {
@@ -106,7 +126,7 @@ pub(super) unsafe fn finish<const R: usize, const V: usize>(
             Way::Short => short(block, row, sums, Short::<false>::new(block)),
             Way::ShortUnbounded => short(block, row, sums, Short::<true>::new(block)),
             Way::Magic => short(block, row, sums, Magic::new(block)),
-            Way::ShortAdding => short(block, row, sums, ShortAdding::new(block)),
+            Way::ShortAdding(adding) => short(block, row, sums, ShortAdding::new(adding)),
         }
     }
 }
@@ -262,7 +282,6 @@ impl LastSteps for Magic {
 /// [`Way::ShortAdding`]: as [`Addition::apply`], on activations that are 16 bits wide and still lack their zero point.
 #[derive(Clone, Copy)]
 struct ShortAdding {
-    /// Of the own activations, without their zero point.
     own_bounds: [int16x8_t; 2],
     multipliers: [int32x4_t; 2],
     offset: int32x4_t,
@@ -273,19 +292,13 @@ struct ShortAdding {
 impl ShortAdding {
     #[inline]
     #[target_feature(enable = "neon")]
-    fn new(block: &Block) -> ShortAdding {
-        let (own, _, addition) = block.epilogue.parts();
-        let addition = addition.expect("this way is chosen for an addition");
-        let offset = short_addition(&addition).expect("this way is chosen if sums fit");
-        let [own_multiplier, multiplier] = addition.multipliers;
-        let own_bound = |bound: i8| i16::from(bound) - i16::from(own.zero_point);
+    fn new(adding: &Adding) -> ShortAdding {
         ShortAdding {
-            own_bounds: [vdupq_n_s16(own_bound(own.min)), vdupq_n_s16(own_bound(own.max))],
-            multipliers: [vdupq_n_s32(own_multiplier), vdupq_n_s32(multiplier)],
-            // What the zero point that is not added to the own activations would have added to the sum.
-            offset: vdupq_n_s32(offset.wrapping_add(i32::from(own.zero_point) * own_multiplier)),
-            shift: vdupq_n_s32(-(addition.shift as i32)),
-            bounds: [vdupq_n_s8(addition.output.min), vdupq_n_s8(addition.output.max)],
+            own_bounds: [vdupq_n_s16(adding.own_bounds[0]), vdupq_n_s16(adding.own_bounds[1])],
+            multipliers: [vdupq_n_s32(adding.multipliers[0]), vdupq_n_s32(adding.multipliers[1])],
+            offset: vdupq_n_s32(adding.offset),
+            shift: vdupq_n_s32(adding.shift),
+            bounds: [vdupq_n_s8(adding.bounds[0]), vdupq_n_s8(adding.bounds[1])],
         }
     }
 }
