@@ -19,8 +19,8 @@ pub(super) enum Way {
     Short,
     /// As `Short`, and the bounds are those of the type.
     ShortUnbounded,
-    /// As `ShortUnbounded`, and the zero point is even: one float addition rounds and adds it.
-    Magic,
+    /// As `ShortUnbounded`, and the zero point is even: one float addition, of this, rounds and adds it.
+    Magic(f32),
     /// As `Short`, with a residual whose scaled sums fit, too.
     ShortAdding(Adding),
 }
@@ -39,7 +39,7 @@ impl Way {
             _ if !fits => Way::Saturating,
             Some(addition) => Adding::new(output, &addition).map_or(Way::Saturating, Way::ShortAdding),
             // A tie goes to the even one of two floats, which is the even sum exactly if the zero point is even.
-            None if unbounded && output.zero_point % 2 == 0 => Way::Magic,
+            None if unbounded && output.zero_point % 2 == 0 => Way::Magic(MAGIC + f32::from(output.zero_point)),
             None if unbounded => Way::ShortUnbounded,
             None => Way::Short,
         }
@@ -125,7 +125,7 @@ pub(super) unsafe fn finish<const R: usize, const V: usize>(
             Way::Saturating => saturating::<R, V, false>(block, row, sums),
             Way::Short => short(block, row, sums, Short::<false>::new(block)),
             Way::ShortUnbounded => short(block, row, sums, Short::<true>::new(block)),
-            Way::Magic => short(block, row, sums, Magic::new(block)),
+            Way::Magic(magic) => short(block, row, sums, Magic(vld1q_dup_f32(magic))),
             Way::ShortAdding(adding) => short(block, row, sums, ShortAdding::new(adding)),
         }
     }
@@ -258,15 +258,6 @@ impl<const UNBOUNDED: bool> LastSteps for Short<UNBOUNDED> {
 /// [`Way::Magic`].
 #[derive(Clone, Copy)]
 struct Magic(float32x4_t);
-
-impl Magic {
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn new(block: &Block) -> Magic {
-        let (output, ..) = block.epilogue.parts();
-        Magic(vdupq_n_f32(MAGIC + f32::from(output.zero_point)))
-    }
-}
 
 impl LastSteps for Magic {
     #[inline(always)]
