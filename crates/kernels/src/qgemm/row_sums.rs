@@ -26,7 +26,7 @@ static LAST: [[i8; 16]; 16] = {
 /// # Panics
 /// When `bytes` has fewer rows than there are `sums`.
 #[cfg(target_arch = "aarch64")]
-pub(super) fn row_sums(bytes: &[i8], stride: usize, depth: usize, sums: &mut [i32]) {
+pub(super) fn row_sums(bytes: &[Activation], stride: usize, depth: usize, sums: &mut [i32]) {
     // Of so many vectors, lanes of 16 bits hold the sums of pairs.
     const MOST: usize = 124;
     let Some(last) = sums.len().checked_sub(1) else { return };
