@@ -95,16 +95,14 @@ pub(super) fn pack(
         write_column(kernel, &column, width, n - panel, &mut packed.weights[start..]);
     }
     if kernel.word_sums {
-        for panel in (0..total).step_by(padded_columns).flat_map(|group| {
-            (0..padded_columns).step_by(kernel.columns).map(move |panel| {
-                let width = kernel.columns.min(padded_columns - panel);
-                (group + panel) * padded_depth..(group + panel + width) * padded_depth
-            })
+        for (start, width) in (0..total).step_by(padded_columns).flat_map(|group| {
+            let panels = (0..padded_columns).step_by(kernel.columns);
+            panels.map(move |panel| (group + panel, kernel.columns.min(padded_columns - panel)))
         }) {
-            let pair = 2 * panel.len() / padded_depth;
+            let weights = &packed.weights[start * padded_depth..][..width * padded_depth];
             let line = packed.groups.len();
             packed.groups.resize(line + packed.groups_len, 0);
-            write_groups(&packed.weights[panel], pair, &mut packed.groups[line..]);
+            write_groups(weights, 2 * width, &mut packed.groups[line..]);
         }
     }
     packed.shifts = shifts.iter().any(|&shift| shift != 0).then_some(shifts);
