@@ -1,9 +1,10 @@
-//! AVX2: `vpmaddwd` on 16-bit pairs. The 8-bit `vpmaddubsw` would saturate, so both factors are widened beforehand: the
-//! weights when they are packed, the input once a band.
+//! AVX2: `vpmaddwd` on 16-bit pairs. The 8-bit `vpmaddubsw` would saturate, so both factors are widened: the weights as they
+//! are loaded, the input once a band.
 
 use std::arch::x86_64::*;
 
 use super::{Block, Element, Kernel, for_each_tile};
+use crate::quantized::NEAR;
 use crate::simd::Avx2;
 
 /// Twelve of the sixteen registers are sums; two hold weights, one an input pair, one a product.
@@ -15,7 +16,7 @@ pub(super) const KERNEL: Kernel = Kernel {
     granule: 8,
     depth_multiple: 4,
     depth_group: 2,
-    weights: Element::Word,
+    weights: Element::Byte,
     input: Element::Word,
     word_sums: false,
     multiply,
@@ -41,8 +42,8 @@ unsafe fn multiply(block: &Block) {
 /// As [`multiply`]; the rows are inside the block, and its columns are eight times `V`.
 #[target_feature(enable = "avx2")]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
-    // SAFETY: for each of the columns there are a bias and a multiplier, and for each pair of the depth a pair of weights.
-    // Each input row has `depth` words, a multiple of four.
+    // SAFETY: for each of the columns there are a bias, a multiplier, a shift if there are shifts, and for each pair of the
+    // depth a pair of weights. Each input row has `depth` words, a multiple of four.
     let (sums, multipliers) = unsafe {
         let (mut bias, mut multipliers) = ([_mm256_setzero_si256(); V], [_mm256_setzero_ps(); V]);
         for v in 0..V {
@@ -51,12 +52,12 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
         }
         let mut sums = [bias; R];
         let input = block.input_rows::<i16, R>(row);
-        let mut weights = block.weights.cast::<__m256i>();
+        let mut weights = block.weights.cast::<__m128i>();
         for k in (0..block.depth).step_by(4) {
             for k in [k, k + 2] {
                 let mut columns = [_mm256_setzero_si256(); V];
                 for column in &mut columns {
-                    *column = _mm256_load_si256(weights);
+                    *column = _mm256_cvtepi8_epi16(_mm_load_si128(weights));
                     weights = weights.add(1);
                 }
                 for r in 0..R {
@@ -67,19 +68,66 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
                 }
             }
         }
+        if let Some((shifts, row_sums)) = block.shifts {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let row_sum = _mm256_set1_epi32(*row_sums.add(row + r));
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let shift = _mm256_loadu_si256(shifts.add(8 * v).cast());
+                    *sum = _mm256_add_epi32(*sum, _mm256_mullo_epi32(shift, row_sum));
+                }
+            }
+        }
         (sums, multipliers)
     };
+    let (_, reach, addition) = block.epilogue.parts();
     // SAFETY: the tile is inside the block.
     unsafe {
-        if block.epilogue.adds() {
-            finish::<R, V, true>(block, row, sums, multipliers);
-        } else {
-            finish::<R, V, false>(block, row, sums, multipliers);
+        match (addition.is_some(), reach < NEAR) {
+            (false, true) => finish_near::<R, V>(block, row, sums, multipliers),
+            (false, false) => finish::<R, V, false>(block, row, sums, multipliers),
+            (true, _) => finish::<R, V, true>(block, row, sums, multipliers),
         }
     }
 }
 
-/// The epilogue of a tile.
+/// The epilogue of a tile whose sums are [`NEAR`] and to which nothing is added: four vectors at a time.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn finish_near<const R: usize, const V: usize>(
+    block: &Block,
+    row: usize,
+    sums: [[__m256i; V]; R],
+    multipliers: [__m256; V],
+) {
+    let (simd, (output, ..)) = (Avx2::new(), block.epilogue.parts());
+    // Of two rows, or of four rows of a narrow panel. The last, if there are not so many, goes several times.
+    for first in (0..R).step_by(4 / V) {
+        let at = |i: usize| ((first + i / V).min(R - 1), i % V);
+        let places = [at(0), at(1), at(2), at(3)];
+        let mut scaled = [_mm256_setzero_ps(); 4];
+        for (scaled, (r, v)) in scaled.iter_mut().zip(places) {
+            *scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][v]), multipliers[v]);
+        }
+        let [a, b] = simd.quantize_near(scaled, &output);
+        // SAFETY: the rows are those of the tile, the columns those of the block.
+        unsafe {
+            if V == 2 {
+                _mm_storeu_si128(block.output_row(row + places[2].0).cast(), b);
+                _mm_storeu_si128(block.output_row(row + places[0].0).cast(), a);
+            } else {
+                for (half, places) in [(b, [places[2], places[3]]), (a, [places[0], places[1]])] {
+                    _mm_storel_epi64(block.output_row(row + places[1].0).cast(), _mm_unpackhi_epi64(half, half));
+                    _mm_storel_epi64(block.output_row(row + places[0].0).cast(), half);
+                }
+            }
+        }
+    }
+}
+
+/// The epilogue of any tile.
 ///
 /// # Safety
 /// As [`tile`].

@@ -16,6 +16,25 @@ impl Avx2 {
     pub(crate) fn new() -> Avx2 {
         Avx2(())
     }
+
+    /// [`Output::quantize`] of four vectors of scaled sums that are [`NEAR`](crate::quantized::NEAR); the bytes of the first
+    /// two, and of the last two.
+    #[inline(always)]
+    pub(crate) fn quantize_near(self, [a, b, c, d]: [__m256; 4], output: &Output) -> [__m128i; 2] {
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        unsafe {
+            let words = |a, b| {
+                let words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+                _mm256_adds_epi16(words, _mm256_set1_epi16(output.zero_point.into()))
+            };
+            // Either half has four bytes of each vector, in turn.
+            let bytes = _mm256_packus_epi16(words(a, b), words(c, d));
+            let ordered = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+            let bounded = _mm256_max_epu8(ordered, _mm256_set1_epi8(output.min as i8));
+            let bounded = _mm256_min_epu8(bounded, _mm256_set1_epi8(output.max as i8));
+            [_mm256_castsi256_si128(bounded), _mm256_extracti128_si256::<1>(bounded)]
+        }
+    }
 }
 
 /// Both registers through one operation. Written out, since closures are not always inlined.
