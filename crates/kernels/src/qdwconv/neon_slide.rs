@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Io, Layer, Part, slide};
 use crate::Activation;
 use crate::simd::Neon;
-use crate::simd::neon_quantize::{Magic, Quantize, Saturating, Short, Way};
+use crate::simd::neon_quantize::{Constants, Magic, Quantize, Saturating, Short, Way};
 
 /// How an instruction set multiplies.
 pub(super) trait Multiply: Copy {
@@ -41,21 +41,20 @@ pub(super) trait Multiply: Copy {
 /// As [`slide::run`].
 #[inline(always)]
 pub(super) unsafe fn run<M: Multiply>(multiply: M, layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+    let constants = Constants::new(layer.output);
+    // The same for each way; no closure, since that might be compiled without the CPU's instructions.
+    macro_rules! by {
+        ($quantize:ty) => {
+            slide::run(Window(multiply, <$quantize>::new(multiply.simd(), &constants)), layer, part, rows, io)
+        };
+    }
     // SAFETY: as this function's.
     unsafe {
         match Way::of(&layer.output, layer.reach) {
-            Way::Saturating => {
-                slide::run(Window(multiply, Saturating::new(multiply.simd(), &layer.output)), layer, part, rows, io)
-            }
-            Way::Bounded => {
-                slide::run(Window(multiply, Short::<true>::new(multiply.simd(), &layer.output)), layer, part, rows, io)
-            }
-            Way::Unbounded => {
-                slide::run(Window(multiply, Short::<false>::new(multiply.simd(), &layer.output)), layer, part, rows, io)
-            }
-            Way::Magic => {
-                slide::run(Window(multiply, Magic::new(multiply.simd(), &layer.output)), layer, part, rows, io)
-            }
+            Way::Saturating => by!(Saturating),
+            Way::Bounded => by!(Short::<true>),
+            Way::Unbounded => by!(Short::<false>),
+            Way::Magic => by!(Magic),
         }
     }
 }

@@ -9,44 +9,34 @@ use std::arch::aarch64::*;
 use super::Block;
 use crate::quantized::{Addition, Output};
 use crate::simd::Neon;
+use crate::simd::neon_quantize::{self, Constants, Magic, Quantize, SHORT_REACH, Short, rounded, saturate};
 
 /// How scaled sums become activations.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
-    /// Every step saturates; the residual is added in the way of every other CPU.
+    /// Every step saturates; a residual is added in the way of every other CPU.
     Saturating,
-    /// Rounded sums fit into 16 bits, with and without their zero point: these are cut off, and bytes saturate once.
-    Short,
-    /// As `Short`, and the bounds are those of the type.
-    ShortUnbounded,
-    /// As `ShortUnbounded`, and the zero point is even: one float addition, of this, rounds and adds it.
-    Magic(f32),
-    /// As `Short`, with a residual whose scaled sums fit, too.
-    ShortAdding(Adding),
+    /// Nothing is added.
+    Plain(neon_quantize::Way, Constants),
+    /// Sums do not reach far, nor does what comes of adding a residual.
+    Adding(Adding),
 }
-
-/// `1.5 · 2²³`: floats from 2²³ to 2²⁴ are the integers, so that adding this to one below 2²² rounds it, ties to even,
-/// and leaves it in the low bits.
-const MAGIC: f32 = 12_582_912.0;
 
 impl Way {
     /// The shortest way that gives the bytes of this block's epilogue.
     pub(super) fn of(block: &Block) -> Way {
         let (output, reach, addition) = block.epilogue.parts();
-        let fits = reach < 32_000.0;
-        let unbounded = (output.min, output.max) == (i8::MIN, i8::MAX);
         match addition {
-            _ if !fits => Way::Saturating,
-            Some(addition) => Adding::new(output, &addition).map_or(Way::Saturating, Way::ShortAdding),
-            // A tie goes to the even one of two floats, which is the even sum exactly if the zero point is even.
-            None if unbounded && output.zero_point % 2 == 0 => Way::Magic(MAGIC + f32::from(output.zero_point)),
-            None if unbounded => Way::ShortUnbounded,
-            None => Way::Short,
+            None => Way::Plain(neon_quantize::Way::of(&output, reach), Constants::new(output)),
+            Some(addition) if reach <= SHORT_REACH => {
+                Adding::new(output, &addition).map_or(Way::Saturating, Way::Adding)
+            }
+            Some(_) => Way::Saturating,
         }
     }
 }
 
-/// What [`Way::ShortAdding`] computes with, once for all tiles.
+/// What [`Way::Adding`] computes with, once for all tiles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Adding {
     /// Of the own activations, without their zero point.
@@ -118,15 +108,22 @@ pub(super) unsafe fn finish<const R: usize, const V: usize>(
             }
         }
     }
+    let simd = Neon::new();
     // SAFETY: as above.
     unsafe {
         match way {
-            Way::Saturating if block.epilogue.adds() => saturating::<R, V, true>(block, row, sums),
-            Way::Saturating => saturating::<R, V, false>(block, row, sums),
-            Way::Short => short(block, row, sums, Short::<false>::new(block)),
-            Way::ShortUnbounded => short(block, row, sums, Short::<true>::new(block)),
-            Way::Magic(magic) => short(block, row, sums, Magic(vld1q_dup_f32(magic))),
-            Way::ShortAdding(adding) => short(block, row, sums, ShortAdding::new(adding)),
+            Way::Saturating => saturating::<R, V, true>(block, row, sums),
+            Way::Plain(neon_quantize::Way::Saturating, _) => saturating::<R, V, false>(block, row, sums),
+            Way::Plain(neon_quantize::Way::Bounded, constants) => {
+                short(block, row, sums, Plain(Short::<true>::new(simd, constants)));
+            }
+            Way::Plain(neon_quantize::Way::Unbounded, constants) => {
+                short(block, row, sums, Plain(Short::<false>::new(simd, constants)));
+            }
+            Way::Plain(neon_quantize::Way::Magic, constants) => {
+                short(block, row, sums, Plain(Magic::new(simd, constants)));
+            }
+            Way::Adding(adding) => short(block, row, sums, ShortAdding::new(adding)),
         }
     }
 }
@@ -227,50 +224,18 @@ trait LastSteps: Copy {
     fn activations(self, scaled: [float32x4_t; 4], residual: impl FnOnce() -> int8x16_t) -> int8x16_t;
 }
 
-/// [`Way::Short`] and [`Way::ShortUnbounded`].
+/// Nothing is added.
 #[derive(Clone, Copy)]
-struct Short<const UNBOUNDED: bool> {
-    zero_point: int16x8_t,
-    bounds: [int8x16_t; 2],
-}
+struct Plain<Q>(Q);
 
-impl<const UNBOUNDED: bool> Short<UNBOUNDED> {
-    #[inline]
-    #[target_feature(enable = "neon")]
-    fn new(block: &Block) -> Self {
-        let (Output { zero_point, min, max }, ..) = block.epilogue.parts();
-        Short { zero_point: vdupq_n_s16(zero_point.into()), bounds: [vdupq_n_s8(min), vdupq_n_s8(max)] }
-    }
-}
-
-impl<const UNBOUNDED: bool> LastSteps for Short<UNBOUNDED> {
+impl<Q: Quantize> LastSteps for Plain<Q> {
     #[inline(always)]
     fn activations(self, scaled: [float32x4_t; 4], _: impl FnOnce() -> int8x16_t) -> int8x16_t {
-        // SAFETY: the CPU has NEON.
-        unsafe {
-            let [low, high] = rounded(scaled);
-            let bytes = saturate([vaddq_s16(low, self.zero_point), vaddq_s16(high, self.zero_point)]);
-            if UNBOUNDED { bytes } else { vminq_s8(vmaxq_s8(bytes, self.bounds[0]), self.bounds[1]) }
-        }
+        self.0.bytes(scaled)
     }
 }
 
-/// [`Way::Magic`].
-#[derive(Clone, Copy)]
-struct Magic(float32x4_t);
-
-impl LastSteps for Magic {
-    #[inline(always)]
-    fn activations(self, [a, b, c, d]: [float32x4_t; 4], _: impl FnOnce() -> int8x16_t) -> int8x16_t {
-        // SAFETY: the CPU has NEON.
-        unsafe {
-            let low = low_halves(vaddq_f32(a, self.0), vaddq_f32(b, self.0));
-            saturate([low, low_halves(vaddq_f32(c, self.0), vaddq_f32(d, self.0))])
-        }
-    }
-}
-
-/// [`Way::ShortAdding`]: as [`Addition::apply`], on activations that are 16 bits wide and still lack their zero point.
+/// [`Way::Adding`]: as [`Addition::apply`], on activations that are 16 bits wide and still lack their zero point.
 #[derive(Clone, Copy)]
 struct ShortAdding {
     own_bounds: [int16x8_t; 2],
@@ -323,29 +288,4 @@ impl ShortAdding {
             vshlq_s32(sum, self.shift)
         }
     }
-}
-
-/// Scaled sums rounded to integers of 16 bits, into which they fit.
-#[inline(always)]
-fn rounded([a, b, c, d]: [float32x4_t; 4]) -> [int16x8_t; 2] {
-    // SAFETY: vectors of NEON exist only where the CPU has it.
-    unsafe {
-        let integers =
-            |a, b| vuzp1q_s16(vreinterpretq_s16_s32(vcvtnq_s32_f32(a)), vreinterpretq_s16_s32(vcvtnq_s32_f32(b)));
-        [integers(a, b), integers(c, d)]
-    }
-}
-
-/// The low 16 bits of eight floats.
-#[inline(always)]
-fn low_halves(a: float32x4_t, b: float32x4_t) -> int16x8_t {
-    // SAFETY: vectors of NEON exist only where the CPU has it.
-    unsafe { vuzp1q_s16(vreinterpretq_s16_f32(a), vreinterpretq_s16_f32(b)) }
-}
-
-/// Sixteen integers as bytes.
-#[inline(always)]
-fn saturate([low, high]: [int16x8_t; 2]) -> int8x16_t {
-    // SAFETY: vectors of NEON exist only where the CPU has it.
-    unsafe { vqmovn_high_s16(vqmovn_s16(low), high) }
 }

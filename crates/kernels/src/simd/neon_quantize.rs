@@ -24,7 +24,7 @@ pub(crate) enum Way {
 impl Way {
     /// The shortest way for scaled sums that are no further than `reach` from 0.
     pub(crate) fn of(output: &Output, reach: f32) -> Way {
-        if reach > 32_000.0 {
+        if reach > SHORT_REACH {
             Way::Saturating
         } else if (output.min, output.max) != (i8::MIN, i8::MAX) {
             Way::Bounded
@@ -36,9 +36,32 @@ impl Way {
     }
 }
 
+/// What is no further from 0 fits into 16 bits, rounded and with any zero point.
+pub(crate) const SHORT_REACH: f32 = 32_000.0;
+
+/// `1.5 · 2²³`: floats from 2²³ to 2²⁴ are the integers, so that adding this to one below 2²² rounds it, ties to even, and
+/// leaves it in the low bits.
+const ROUNDING: f32 = 12_582_912.0;
+
+/// What the ways compute with, made once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Constants {
+    output: Output,
+    zero_point: i16,
+    /// [`ROUNDING`], with the zero point in it.
+    magic: f32,
+}
+
+impl Constants {
+    pub(crate) fn new(output: Output) -> Constants {
+        let zero_point = output.zero_point;
+        Constants { output, zero_point: zero_point.into(), magic: ROUNDING + f32::from(zero_point) }
+    }
+}
+
 /// [`Output::quantize`] of sixteen scaled sums. A value exists only where the CPU has NEON.
 pub(crate) trait Quantize: Copy {
-    fn new(simd: Neon, output: &Output) -> Self;
+    fn new(simd: Neon, constants: &Constants) -> Self;
     fn bytes(self, scaled: [float32x4_t; 4]) -> int8x16_t;
 }
 
@@ -48,8 +71,8 @@ pub(crate) struct Saturating(Neon, Output);
 
 impl Quantize for Saturating {
     #[inline(always)]
-    fn new(simd: Neon, output: &Output) -> Saturating {
-        Saturating(simd, *output)
+    fn new(simd: Neon, constants: &Constants) -> Saturating {
+        Saturating(simd, constants.output)
     }
 
     #[inline(always)]
@@ -69,11 +92,12 @@ pub(crate) struct Short<const BOUNDED: bool> {
 
 impl<const BOUNDED: bool> Quantize for Short<BOUNDED> {
     #[inline(always)]
-    fn new(_: Neon, output: &Output) -> Self {
-        // SAFETY: a `Neon` exists only where the CPU has NEON.
+    fn new(_: Neon, constants: &Constants) -> Self {
+        let Constants { output, zero_point, .. } = constants;
+        // SAFETY: a `Neon` exists only where the CPU has NEON; the loads are of the constants.
         unsafe {
-            let bounds = [vdupq_n_s8(output.min), vdupq_n_s8(output.max)];
-            Short { zero_point: vdupq_n_s16(output.zero_point.into()), bounds }
+            let bounds = [vld1q_dup_s8(&output.min), vld1q_dup_s8(&output.max)];
+            Short { zero_point: vld1q_dup_s16(zero_point), bounds }
         }
     }
 
@@ -93,17 +117,11 @@ impl<const BOUNDED: bool> Quantize for Short<BOUNDED> {
 #[derive(Clone, Copy)]
 pub(crate) struct Magic(float32x4_t);
 
-impl Magic {
-    /// `1.5 · 2²³`: floats from 2²³ to 2²⁴ are the integers, so that adding this to one below 2²² rounds it, ties to even,
-    /// and leaves it in the low bits.
-    const ROUNDING: f32 = 12_582_912.0;
-}
-
 impl Quantize for Magic {
     #[inline(always)]
-    fn new(_: Neon, output: &Output) -> Magic {
-        // SAFETY: a `Neon` exists only where the CPU has NEON.
-        Magic(unsafe { vdupq_n_f32(Magic::ROUNDING + f32::from(output.zero_point)) })
+    fn new(_: Neon, constants: &Constants) -> Magic {
+        // SAFETY: a `Neon` exists only where the CPU has NEON; the load is of the constant.
+        Magic(unsafe { vld1q_dup_f32(&constants.magic) })
     }
 
     #[inline(always)]
