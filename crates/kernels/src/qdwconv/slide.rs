@@ -19,6 +19,9 @@ use crate::simd::LANES;
 /// Bytes of the rows that blocks of channels pass over in turn: about a first-level cache.
 const AREA_BYTES: usize = 24 << 10;
 
+/// The most steps down the image in one area.
+const MOST_LINES: usize = 16;
+
 /// What a slide asks of an instruction set.
 pub(super) trait Window: Copy {
     /// A column of the rows under the windows.
@@ -65,7 +68,7 @@ pub(super) unsafe fn run<W: Window>(isa: W, layer: &Layer, part: &Part, rows: Ra
     // As many rows as the cache holds; where not even those of one step fit, as many columns.
     let row_bytes = in_width * channels;
     let held = (AREA_BYTES / row_bytes).saturating_sub(2) / stride[0];
-    let step = (held.max(1)).next_multiple_of(2);
+    let step = held.max(1).next_multiple_of(2).min(MOST_LINES);
     let columns = if held >= 1 { width } else { (AREA_BYTES / (4 * channels) / stride[1]).max(2 * LANES) };
     for y in rows.clone().step_by(step) {
         for x in (0..width).step_by(columns) {
@@ -103,11 +106,12 @@ impl<W: Window> Area<'_, W> {
     #[inline(always)]
     unsafe fn one(&mut self, ys: Range<usize>, xs: Range<usize>) {
         let Geometry { output: [_, width, channels], .. } = self.layer.geometry;
+        let lines = self.lines::<4>(ys.clone().step_by(2));
         for (index, &channel) in self.part.channels.iter().enumerate() {
             // SAFETY: the part has the block.
             let block = unsafe { self.isa.block(self.layer, self.part, index) };
-            for y in ys.clone().step_by(2) {
-                let line = self.line::<4>(y, channel);
+            for (y, line) in ys.clone().step_by(2).zip(&lines) {
+                let line = line.of(channel);
                 let start = ((y - self.first) * width + xs.start) * channels + channel;
                 let upper = self.output[start..].as_mut_ptr();
                 let lower = if y + 1 < ys.end { self.output[start + width * channels..].as_mut_ptr() } else { upper };
@@ -124,11 +128,12 @@ impl<W: Window> Area<'_, W> {
     #[inline(always)]
     unsafe fn two(&mut self, ys: Range<usize>, xs: Range<usize>) {
         let Geometry { output: [_, width, channels], .. } = self.layer.geometry;
+        let lines = self.lines::<3>(ys.clone().map(|y| 2 * y));
         for (index, &channel) in self.part.channels.iter().enumerate() {
             // SAFETY: the part has the block.
             let block = unsafe { self.isa.block(self.layer, self.part, index) };
-            for y in ys.clone() {
-                let line = self.line::<3>(2 * y, channel);
+            for (y, line) in ys.clone().zip(&lines) {
+                let line = line.of(channel);
                 let start = ((y - self.first) * width + xs.start) * channels + channel;
                 let output = self.output[start..].as_mut_ptr();
                 // SAFETY: the line has the columns under the points, and the row has the points.
@@ -137,17 +142,20 @@ impl<W: Window> Area<'_, W> {
         }
     }
 
-    /// The `ROWS` rows from row `top` of the padded image on.
+    /// For each of these rows of the padded image, it and the `ROWS - 1` rows after it.
     #[inline(always)]
-    fn line<const ROWS: usize>(&self, top: usize, channel: usize) -> Line {
+    fn lines<const ROWS: usize>(&self, tops: impl Iterator<Item = usize>) -> [Line; MOST_LINES] {
         let Geometry { input: [height, width, channels], padding, .. } = self.layer.geometry;
-        let mut rows = [self.padding.as_ptr(); 4];
-        for (i, row) in rows.iter_mut().enumerate().take(ROWS) {
-            if let Some(inside) = (top + i).checked_sub(padding[0]).filter(|&inside| inside < height) {
-                *row = self.input.row(inside)[channel..].as_ptr();
+        let outside = self.padding.as_ptr();
+        let mut lines = [Line { rows: [outside; 4], outside, width, channels, padding: padding[1] }; MOST_LINES];
+        for (line, top) in lines.iter_mut().zip(tops) {
+            for (i, row) in line.rows.iter_mut().enumerate().take(ROWS) {
+                if let Some(inside) = (top + i).checked_sub(padding[0]).filter(|&inside| inside < height) {
+                    *row = self.input.row(inside).as_ptr();
+                }
             }
         }
-        Line { rows: rows.map(opaque), outside: self.padding.as_ptr(), width, channels, padding: padding[1] }
+        lines
     }
 }
 
@@ -162,8 +170,9 @@ pub(super) fn opaque<T>(mut pointer: *const T) -> *const T {
 }
 
 /// The rows under one step of the windows.
+#[derive(Clone, Copy)]
 struct Line {
-    /// The block's channels of each row's first pixel.
+    /// The first pixel of each row, from a block's channels on.
     rows: [*const Activation; 4],
     /// Padding for one pixel.
     outside: *const Activation,
@@ -176,6 +185,12 @@ struct Line {
 }
 
 impl Line {
+    /// The same from channel `channel` on.
+    #[inline(always)]
+    fn of(&self, channel: usize) -> Line {
+        Line { rows: self.at(channel).map(opaque), ..*self }
+    }
+
     /// The cell of column `column` of the padded image.
     ///
     /// # Safety
