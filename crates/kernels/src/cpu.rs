@@ -7,6 +7,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2 (FMA is not used: it would change roundings).
     Avx2,
+    /// x86-64 with AVX2 and AVX-VNNI, the 8-bit dot products without AVX-512.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512Vnni,
     /// AArch64 Advanced SIMD, which every armv8-a CPU has (the Pi 4's Cortex-A72).
@@ -17,13 +19,14 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, of every architecture.
-    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::Avx512Vnni, Isa::Neon, Isa::NeonDot];
+    pub const ALL: [Isa; 6] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vnni, Isa::Neon, Isa::NeonDot];
 
     /// The name used by `--kernels`, by `REQUIRE_KERNELS` and as the end of a kernel's name.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avx_vnni",
             Isa::Avx512Vnni => "avx512_vnni",
             Isa::Neon => "neon",
             Isa::NeonDot => "neon_dot",
@@ -35,12 +38,21 @@ impl Isa {
         Isa::ALL.into_iter().find(|isa| isa.name() == name)
     }
 
+    /// Whether it adds nothing to a plainer one but products of bytes, so that families without such have no row for it.
+    pub fn adds_byte_products_only(self) -> bool {
+        matches!(self, Isa::AvxVnni | Isa::NeonDot)
+    }
+
     /// Whether this CPU can execute it.
     pub fn is_available(self) -> bool {
         match self {
             Isa::Scalar => true,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => std::arch::is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => {
+                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("avxvnni")
+            }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => {
                 std::arch::is_x86_feature_detected!("avx512f")

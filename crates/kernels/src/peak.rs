@@ -79,7 +79,11 @@ fn rounds(isa: Isa, arithmetic: Arithmetic) -> Rounds {
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx2, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx2_int8 },
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, Arithmetic::Float32) => Rounds { multiply_adds: UNROLLED * 12 * 8, run: avx2_float32 },
+        (Isa::AvxVnni, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: avx_vnni_int8 },
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2 | Isa::AvxVnni, Arithmetic::Float32) => {
+            Rounds { multiply_adds: UNROLLED * 12 * 8, run: avx2_float32 }
+        }
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512Vnni, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 64, run: avx512_int8 },
         #[cfg(target_arch = "x86_64")]
@@ -196,6 +200,8 @@ macro_rules! x86_rounds {
 x86_rounds!(avx2_int8, "avx2", "ymm", ["vpmaddwd ymm12, ymm13, ymm14", "vpaddd \\sum, \\sum, ymm12"]);
 #[cfg(target_arch = "x86_64")]
 x86_rounds!(avx2_float32, "avx2", "ymm", ["vmulps ymm12, ymm13, ymm14", "vaddps \\sum, \\sum, ymm12"]);
+#[cfg(target_arch = "x86_64")]
+x86_rounds!(avx_vnni_int8, "avx2,avxvnni", "ymm", ["{{vex}} vpdpbusd \\sum, ymm13, ymm14"]);
 #[cfg(target_arch = "x86_64")]
 x86_rounds!(avx512_int8, "avx512f,avx512dq,avx512vnni", "zmm", ["vpdpbusd \\sum, zmm13, zmm14"]);
 #[cfg(target_arch = "x86_64")]

@@ -98,11 +98,28 @@ impl slide::Window for Avx2 {
 
     #[inline(always)]
     unsafe fn store(self, block: &Block, sums: [__m256i; 2], to: [*mut Activation; 2]) {
-        let scaled = self.mul(self.to_f32(sums), [block.multipliers; 2]);
-        let mut bytes = [0; LANES];
-        self.quantize(scaled, &block.output, &mut bytes);
-        let bytes: [[Activation; 8]; 2] = bytemuck::must_cast(bytes);
         // SAFETY: there is room for eight activations at each pointer.
+        unsafe { self.store_points(sums, block.multipliers, &block.output, to) };
+    }
+}
+
+impl Avx2 {
+    /// Requantizes the sums of eight channels of two points, the second of which is written first.
+    ///
+    /// # Safety
+    /// There is room for eight activations at each pointer.
+    #[inline(always)]
+    pub(super) unsafe fn store_points(
+        self,
+        sums: [__m256i; 2],
+        multipliers: __m256,
+        output: &Output,
+        to: [*mut Activation; 2],
+    ) {
+        let mut bytes = [0; LANES];
+        self.quantize(self.mul(self.to_f32(sums), [multipliers; 2]), output, &mut bytes);
+        let bytes: [[Activation; 8]; 2] = bytemuck::must_cast(bytes);
+        // SAFETY: as this function's.
         unsafe {
             to[1].cast::<[Activation; 8]>().write(bytes[1]);
             to[0].cast::<[Activation; 8]>().write(bytes[0]);

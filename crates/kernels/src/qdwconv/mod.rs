@@ -21,6 +21,8 @@ use crate::threads::{Disjoint, ThreadPool};
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
@@ -87,6 +89,8 @@ pub static TABLE: Table<Kernel> = Table {
         Row { name: "qdwconv_u8s8s32_3x3_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::SLIDE },
         #[cfg(target_arch = "x86_64")]
         Row { name: "qdwconv_u8s16s32_3x3_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::SLIDE_WORDS },
+        #[cfg(target_arch = "x86_64")]
+        Row { name: "qdwconv_u8s8s32_3x3_c8_avx_vnni", isa: Isa::AvxVnni, kernel: avx_vnni::SLIDE },
         // Above the next one, which is slow where there are fewer than 16 channels.
         #[cfg(target_arch = "x86_64")]
         Row { name: "qdwconv_u8s16s32_3x3_c8_avx2", isa: Isa::Avx2, kernel: avx2::SLIDE },

@@ -110,7 +110,8 @@ fn channels_that_a_kernel_cannot_do_are_left_to_the_next() {
         zero_points[20] = 2;
         let layer = make(&zero_points, 1e-3);
         assert_eq!(part(&layer, 0), (row.name, blocks(0, 16).chain(blocks(32, 48)).collect()));
-        assert_eq!(layer.parts.iter().skip(1).map(|part| part.channels.clone()).collect::<Vec<_>>(), [[16]]);
+        let rest = layer.parts[1..].iter().flat_map(|part| &part.channels);
+        assert!(rest.clone().count() > 0 && rest.clone().all(|first| (16..32).contains(first)), "{rest:?}");
         assert_eq!(layer.kernel_name(), row.name);
         // Sums that leave 32 bits are none of its.
         let layer = make(&[0], 1e6);

@@ -42,15 +42,10 @@ unsafe fn multiply(block: &Block) {
 /// As [`multiply`]; the rows are inside the block, and its columns are eight times `V`.
 #[target_feature(enable = "avx2")]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
-    // SAFETY: for each of the columns there are a bias, a multiplier, a shift if there are shifts, and for each pair of the
-    // depth a pair of weights. Each input row has `depth` words, a multiple of four.
-    let (sums, multipliers) = unsafe {
-        let (mut bias, mut multipliers) = ([_mm256_setzero_si256(); V], [_mm256_setzero_ps(); V]);
-        for v in 0..V {
-            bias[v] = _mm256_loadu_si256(block.bias.add(8 * v).cast());
-            multipliers[v] = _mm256_loadu_ps(block.multipliers.add(8 * v));
-        }
-        let mut sums = [bias; R];
+    // SAFETY: for each of the columns there is a bias, and for each pair of the depth a pair of weights. Each input row has
+    // `depth` words, a multiple of four.
+    let sums = unsafe {
+        let mut sums = [bias::<V>(block); R];
         let input = block.input_rows::<i16, R>(row);
         let mut weights = block.weights.cast::<__m128i>();
         for k in (0..block.depth).step_by(4) {
@@ -68,6 +63,44 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
                 }
             }
         }
+        sums
+    };
+    // SAFETY: the tile is inside the block.
+    unsafe { finish_tile::<R, V>(block, row, sums) };
+}
+
+/// The biases of `V` vectors of columns.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn bias<const V: usize>(block: &Block) -> [__m256i; V] {
+    let mut bias = [_mm256_setzero_si256(); V];
+    for (v, bias) in bias.iter_mut().enumerate() {
+        // SAFETY: there is a bias for each of the columns.
+        *bias = unsafe { _mm256_loadu_si256(block.bias.add(8 * v).cast()) };
+    }
+    bias
+}
+
+/// What follows the product: shifts, and the epilogue.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn finish_tile<const R: usize, const V: usize>(
+    block: &Block,
+    row: usize,
+    mut sums: [[__m256i; V]; R],
+) {
+    let mut multipliers = [_mm256_setzero_ps(); V];
+    // SAFETY: for each of the columns there are a multiplier, and a shift if there are shifts.
+    unsafe {
+        for (v, multipliers) in multipliers.iter_mut().enumerate() {
+            *multipliers = _mm256_loadu_ps(block.multipliers.add(8 * v));
+        }
         if let Some((shifts, row_sums)) = block.shifts {
             for (r, sums) in sums.iter_mut().enumerate() {
                 let row_sum = _mm256_set1_epi32(*row_sums.add(row + r));
@@ -77,8 +110,7 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
                 }
             }
         }
-        (sums, multipliers)
-    };
+    }
     let (_, reach, addition) = block.epilogue.parts();
     // SAFETY: the tile is inside the block.
     unsafe {

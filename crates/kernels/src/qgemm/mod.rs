@@ -13,6 +13,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod epilogue;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -48,6 +50,8 @@ pub static TABLE: Table<Kernel> = Table {
     rows: &[
         #[cfg(target_arch = "x86_64")]
         Row { name: "qgemm_u8s8s32_12x32_avx512_vnni", isa: Isa::Avx512Vnni, kernel: avx512_vnni::KERNEL },
+        #[cfg(target_arch = "x86_64")]
+        Row { name: "qgemm_u8s8s32_6x16_avx_vnni", isa: Isa::AvxVnni, kernel: avx_vnni::KERNEL },
         #[cfg(target_arch = "x86_64")]
         Row { name: "qgemm_u8s8s32_6x16_avx2", isa: Isa::Avx2, kernel: avx2::KERNEL },
         #[cfg(target_arch = "aarch64")]
