@@ -36,6 +36,18 @@ impl neon_slide::Multiply for Neon {
     }
 
     #[inline(always)]
+    fn mark_loop(self, begins: bool) {
+        // SAFETY: comments do nothing.
+        unsafe {
+            if begins {
+                std::arch::asm!("// LLVM-MCA-BEGIN qdwconv_3x8_neon", options(nomem, nostack, preserves_flags));
+            } else {
+                std::arch::asm!("// LLVM-MCA-END", options(nomem, nostack, preserves_flags));
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn weights(self, from: *const u8, cells: usize) -> [int8x8_t; 9] {
         debug_assert_eq!(cells, 9);
         // SAFETY: NEON as its token says; there are nine cells of eight bytes.

@@ -39,6 +39,18 @@ impl neon_slide::Multiply for NeonDot {
     }
 
     #[inline(always)]
+    fn mark_loop(self, begins: bool) {
+        // SAFETY: comments do nothing.
+        unsafe {
+            if begins {
+                asm!("// LLVM-MCA-BEGIN qdwconv_3x8_neon_dot", options(nomem, nostack, preserves_flags));
+            } else {
+                asm!("// LLVM-MCA-END", options(nomem, nostack, preserves_flags));
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn weights(self, from: *const u8, cells: usize) -> [[int8x16_t; 2]; 6] {
         // SAFETY: NEON as its token says; there are so many cells of 32 bytes.
         unsafe {

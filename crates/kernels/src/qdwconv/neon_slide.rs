@@ -18,6 +18,9 @@ pub(super) trait Multiply: Copy {
     /// The token of the CPU's NEON.
     fn simd(self) -> Neon;
 
+    /// As [`slide::Window::mark_loop`].
+    fn mark_loop(self, begins: bool);
+
     /// # Safety
     /// There are so many cells of weights as a block has at the pointer.
     unsafe fn weights(self, from: *const u8, cells: usize) -> Self::Weights;
@@ -89,6 +92,11 @@ impl<M: Multiply, Q: Quantize> slide::Window for Window<M, Q> {
                 multipliers: [vld1q_f32(multipliers), vld1q_f32(multipliers.add(4))],
             }
         }
+    }
+
+    #[inline(always)]
+    fn mark_loop(self, begins: bool) {
+        self.0.mark_loop(begins);
     }
 
     #[inline(always)]

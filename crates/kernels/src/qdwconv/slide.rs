@@ -47,6 +47,10 @@ pub(super) trait Window: Copy {
     /// The sums of two points, side by side at stride 2, under cells of three rows.
     fn beside(self, block: &Self::Block, cells: [Self::Cell; 5]) -> Self::Sums;
 
+    /// Marks where the innermost loop begins and ends, for llvm-mca (`benchmarks/mca`).
+    #[inline(always)]
+    fn mark_loop(self, _begins: bool) {}
+
     /// Requantizes the sums. The second point is written first: if it does not exist, it is in the first one's place.
     ///
     /// # Safety
@@ -238,6 +242,7 @@ impl Line {
             let (mut x, mut offset) = (xs.start, (xs.start + 2).wrapping_sub(self.padding).wrapping_mul(channels));
             // The three cells take turns, so that none is moved.
             while x + 3 <= whole {
+                isa.mark_loop(true);
                 let c = isa.cell::<4>(block, self.at(offset));
                 put!([a, b, c]);
                 a = isa.cell::<4>(block, self.at(offset + channels));
@@ -246,6 +251,7 @@ impl Line {
                 put!([c, a, b]);
                 x += 3;
                 offset += 3 * channels;
+                isa.mark_loop(false);
             }
             while x < xs.end {
                 let c = self.cell::<W, 4>(isa, block, x + 2);
