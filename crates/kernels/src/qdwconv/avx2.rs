@@ -13,14 +13,15 @@ pub(super) const SLIDE: Kernel =
 pub(super) const SWEEP: Kernel = Kernel { group: 2, weight: Weight::Word, windows: Windows::All, run: sweep };
 
 #[target_feature(enable = "avx2")]
-unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+unsafe fn slide(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
-    unsafe { slide::run(Avx2::new(), layer, part, rows, io) };
+    unsafe { slide::run(Avx2::new(), layer, part, blocks, io) };
 }
 
 #[target_feature(enable = "avx2")]
-fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
-    sweep::run::<Avx2, 2, 2>(Avx2::new(), layer, part, rows, io);
+unsafe fn sweep(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
+    // SAFETY: this thread has the rows.
+    unsafe { sweep::run::<Avx2, 2, 2>(Avx2::new(), layer, part, blocks, io) };
 }
 
 /// What a block of eight channels has at hand.

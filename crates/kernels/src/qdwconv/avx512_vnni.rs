@@ -16,20 +16,21 @@ pub(super) const SLIDE_WORDS: Kernel =
 pub(super) const SWEEP: Kernel = Kernel { group: 2, weight: Weight::Word, windows: Windows::All, run: sweep };
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+unsafe fn slide(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
-    unsafe { slide::run(Avx512::new(), layer, part, rows, io) };
+    unsafe { slide::run(Avx512::new(), layer, part, blocks, io) };
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn slide_words(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+unsafe fn slide_words(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
-    unsafe { slide::run(Words(Avx512::new()), layer, part, rows, io) };
+    unsafe { slide::run(Words(Avx512::new()), layer, part, blocks, io) };
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
-    sweep::run::<Avx512, 2, 4>(Avx512::new(), layer, part, rows, io);
+unsafe fn sweep(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
+    // SAFETY: this thread has the rows.
+    unsafe { sweep::run::<Avx512, 2, 4>(Avx512::new(), layer, part, blocks, io) };
 }
 
 /// What a block of 16 channels has in registers.

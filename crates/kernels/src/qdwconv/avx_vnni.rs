@@ -12,9 +12,9 @@ pub(super) const SLIDE: Kernel =
     Kernel { group: 4, weight: Weight::Byte(i8::MIN), windows: Windows::ThreeByThree(8), run: slide };
 
 #[target_feature(enable = "avx2,avxvnni")]
-unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+unsafe fn slide(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
-    unsafe { slide::run(AvxVnni(Avx2::new()), layer, part, rows, io) };
+    unsafe { slide::run(AvxVnni(Avx2::new()), layer, part, blocks, io) };
 }
 
 /// Proof that this CPU has AVX2 and AVX-VNNI: only `slide` makes one.

@@ -75,11 +75,12 @@ enum Windows {
     ThreeByThree(usize),
 }
 
-/// Computes `rows` of the output into `output`, which holds just those.
+/// Computes the blocks of a part in the rows that the output holds.
 ///
 /// # Safety
-/// The CPU must have the instruction set of the row, and the part must be packed for it.
-type Run = unsafe fn(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>);
+/// The CPU must have the instruction set of the row, and the part must be packed for it. Nobody else has the channels of the
+/// blocks in these rows of the output; for [`Windows::All`], nobody else has the rows.
+type Run = unsafe fn(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>);
 
 /// The kernels for quantized depthwise convolution.
 pub static TABLE: Table<Kernel> = Table {
@@ -176,7 +177,10 @@ impl<'a> Rows<'a> {
 /// What a call of a kernel reads, writes and works with.
 struct Io<'a> {
     input: Rows<'a>,
-    output: &'a mut [Activation],
+    /// The rows of the image that are computed.
+    rows: Range<usize>,
+    /// These rows, of all channels. Other threads may have some of the channels.
+    output: &'a Disjoint<'a, Activation>,
     scratch: &'a mut [u8],
 }
 
@@ -280,8 +284,12 @@ impl Part {
         Part { row, packing, channels, weights, bias, multipliers }
     }
 
-    /// Each block's first channel, weights, biases and multipliers.
-    fn blocks<C: Pod>(&self, layer: &Layer) -> impl Iterator<Item = (usize, &[C], &[i32], &[f32])> {
+    /// For each of these blocks its first channel, weights, biases and multipliers.
+    fn blocks<C: Pod>(
+        &self,
+        layer: &Layer,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = (usize, &[C], &[i32], &[f32])> {
         let weights: &[C] = bytemuck::cast_slice(&self.weights);
         let parameters =
             self.bias.chunks_exact(self.packing.lanes).zip(self.multipliers.chunks_exact(self.packing.lanes));
@@ -290,6 +298,8 @@ impl Part {
             .iter()
             .zip(blocks)
             .map(|(&first, (weights, (bias, multipliers)))| (first, weights, bias, multipliers))
+            .skip(range.start)
+            .take(range.len())
     }
 
     /// Bytes of memory that a thread works with.
@@ -426,13 +436,33 @@ impl QDepthwiseConv2d {
         let part = self.thread_scratch_bytes();
         let start = scratch.as_ptr().align_offset(ALIGNMENT);
         let scratch = Disjoint::new(&mut scratch[start..]);
+        // SAFETY: calls that overlap in time have different threads, thus parts that do not overlap.
+        let scratch_of = |thread: usize| unsafe { scratch.slice(thread * part..(thread + 1) * part) };
+        if self.shares_channels(pool.threads()) {
+            let (output, threads) = (Disjoint::new(output), pool.threads());
+            return pool.run(threads, &|task, thread| {
+                for part in &self.parts {
+                    let share = |task: usize| part.channels.len() * task / threads;
+                    let io = Io { input, rows: 0..height, output: &output, scratch: scratch_of(thread) };
+                    // SAFETY: as in `run_rows`; each block is in one share. Only the last block of all overlaps another, which
+                    // is the last or the last but one of its part: shares are so large that one thread has both.
+                    unsafe { (part.row.kernel.run)(&self.layer, part, share(task)..share(task + 1), io) };
+                }
+            });
+        }
         let band = self.layer.band(pool.threads(), self.rows_together());
         pool.for_each_chunk(output, band * width * channels, |index, thread, output| {
             let rows = index * band..height.min((index + 1) * band);
-            // SAFETY: calls that overlap in time have different threads, thus parts that do not overlap.
-            let scratch = unsafe { scratch.slice(thread * part..(thread + 1) * part) };
-            self.run_rows(input, rows, output, scratch);
+            self.run_rows(input, rows, output, scratch_of(thread));
         });
+    }
+
+    /// Whether threads share the channels of the image instead of its rows, of which one would get too many.
+    fn shares_channels(&self, threads: usize) -> bool {
+        let steps = self.layer.geometry.output[0].div_ceil(self.rows_together());
+        let most = steps.div_ceil(threads) * threads;
+        let even = |part: &Part| part.row.kernel.windows != Windows::All && part.channels.len() >= 4 * threads;
+        most * 20 > steps * 21 && self.parts.iter().all(even)
     }
 
     /// Computes `rows` of the output, on this thread, from an input that has the rows under their windows.
@@ -442,10 +472,12 @@ impl QDepthwiseConv2d {
     pub(crate) fn run_rows(&self, input: Rows, rows: Range<usize>, output: &mut [Activation], scratch: &mut [u8]) {
         let Geometry { output: [_, width, channels], .. } = self.layer.geometry;
         assert_eq!(output.len(), rows.len() * width * channels, "elements of the output's rows");
+        let output = Disjoint::new(output);
         for part in &self.parts {
-            let io = Io { input, output: &mut *output, scratch: &mut *scratch };
-            // SAFETY: the table gives only rows that this CPU can run, and the part was packed for its own.
-            unsafe { (part.row.kernel.run)(&self.layer, part, rows.clone(), io) };
+            let io = Io { input, rows: rows.clone(), output: &output, scratch: &mut *scratch };
+            // SAFETY: the table gives only rows that this CPU can run, and the part was packed for its own; this thread has
+            // the whole output.
+            unsafe { (part.row.kernel.run)(&self.layer, part, 0..part.channels.len(), io) };
         }
     }
 }

@@ -14,14 +14,15 @@ pub(super) const SLIDE: Kernel =
 pub(super) const SWEEP: Kernel = Kernel { group: 1, weight: Weight::Word, windows: Windows::All, run: sweep };
 
 #[target_feature(enable = "neon")]
-unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+unsafe fn slide(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
-    unsafe { neon_slide::run(Neon::new(), layer, part, rows, io) };
+    unsafe { neon_slide::run(Neon::new(), layer, part, blocks, io) };
 }
 
 #[target_feature(enable = "neon")]
-fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
-    sweep::run::<Neon, 1, 4>(Neon::new(), layer, part, rows, io);
+unsafe fn sweep(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
+    // SAFETY: this thread has the rows.
+    unsafe { sweep::run::<Neon, 1, 4>(Neon::new(), layer, part, blocks, io) };
 }
 
 impl neon_slide::Multiply for Neon {

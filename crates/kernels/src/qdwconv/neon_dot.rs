@@ -13,14 +13,15 @@ pub(super) const SLIDE: Kernel =
 pub(super) const SWEEP: Kernel = Kernel { group: 4, weight: Weight::Byte(i8::MIN), windows: Windows::All, run: sweep };
 
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn slide(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+unsafe fn slide(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
-    unsafe { neon_slide::run(NeonDot(Neon::new()), layer, part, rows, io) };
+    unsafe { neon_slide::run(NeonDot(Neon::new()), layer, part, blocks, io) };
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn sweep(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
-    sweep::run::<NeonDot, 4, 2>(NeonDot(Neon::new()), layer, part, rows, io);
+unsafe fn sweep(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
+    // SAFETY: this thread has the rows.
+    unsafe { sweep::run::<NeonDot, 4, 2>(NeonDot(Neon::new()), layer, part, blocks, io) };
 }
 
 /// Proof that this CPU has NEON with dot products: only this file's entries make one.

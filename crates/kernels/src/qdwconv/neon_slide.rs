@@ -38,17 +38,17 @@ pub(super) trait Multiply: Copy {
     fn beside(self, bias: [int32x4_t; 2], weights: &Self::Weights, cells: [Self::Cell; 5]) -> [int32x4_t; 4];
 }
 
-/// Computes `rows` of the output in the shortest way that the layer's sums allow.
+/// Computes blocks in the shortest way that the layer's sums allow.
 ///
 /// # Safety
 /// As [`slide::run`].
 #[inline(always)]
-pub(super) unsafe fn run<M: Multiply>(multiply: M, layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+pub(super) unsafe fn run<M: Multiply>(multiply: M, layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     let constants = Constants::new(layer.output);
     // The same for each way; no closure, since that might be compiled without the CPU's instructions.
     macro_rules! by {
         ($quantize:ty) => {
-            slide::run(Window(multiply, <$quantize>::new(multiply.simd(), &constants)), layer, part, rows, io)
+            slide::run(Window(multiply, <$quantize>::new(multiply.simd(), &constants)), layer, part, blocks, io)
         };
     }
     // SAFETY: as this function's.

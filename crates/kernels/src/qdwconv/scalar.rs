@@ -9,12 +9,16 @@ use crate::simd::LANES;
 
 pub(super) const KERNEL: Kernel = Kernel { group: 1, weight: Weight::Word, windows: Windows::All, run };
 
-fn run(layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+/// # Safety
+/// As [`super::Run`].
+unsafe fn run(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     let Geometry { input: [_, _, in_channels], output: [_, width, channels], .. } = layer.geometry;
-    let pixels = rows.flat_map(|y| (0..width).map(move |x| (y, x)));
+    // SAFETY: this thread has the rows.
+    let output = unsafe { io.output.slice(0..io.rows.len() * width * channels) };
+    let pixels = io.rows.flat_map(|y| (0..width).map(move |x| (y, x)));
     let pixel = |y, x| &io.input.row(y)[x * in_channels..][..in_channels];
-    for ((y, x), output) in pixels.zip(io.output.chunks_exact_mut(channels)) {
-        for (first, weights, bias, multipliers) in part.blocks::<[i16; LANES]>(layer) {
+    for ((y, x), output) in pixels.zip(output.chunks_exact_mut(channels)) {
+        for (first, weights, bias, multipliers) in part.blocks::<[i16; LANES]>(layer, blocks.clone()) {
             let taps = weights.iter().enumerate().map(|(tap, weights)| {
                 let (ky, kx) = (tap / layer.geometry.kernel[1], tap % layer.geometry.kernel[1]);
                 let place = layer.geometry.tap(0, y, ky).zip(layer.geometry.tap(1, x, kx));

@@ -15,6 +15,7 @@ use super::{Io, Layer, Part, Rows};
 use crate::Activation;
 use crate::geometry::Geometry;
 use crate::simd::LANES;
+use crate::threads::Disjoint;
 
 /// Bytes of the rows that blocks of channels pass over in turn: about a first-level cache.
 const AREA_BYTES: usize = 24 << 10;
@@ -58,17 +59,19 @@ pub(super) trait Window: Copy {
     unsafe fn store(self, block: &Self::Block, sums: Self::Sums, to: [*mut Activation; 2]);
 }
 
-/// Computes `rows` of the output.
+/// Computes blocks.
 ///
 /// # Safety
-/// The part was packed for this kernel, with stride 1 or 2 and blocks inside the image's channels.
+/// Nobody else has these channels of the output's rows. The part was packed for this kernel, with stride 1 or 2 and blocks
+/// inside the image's channels.
 #[inline(always)]
-pub(super) unsafe fn run<W: Window>(isa: W, layer: &Layer, part: &Part, rows: Range<usize>, io: Io<'_>) {
+pub(super) unsafe fn run<W: Window>(isa: W, layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     let Geometry { input: [_, in_width, channels], output: [_, width, _], stride, .. } = layer.geometry;
     let padding = &mut io.scratch[..in_width * channels];
     let padding: &mut [Activation] = bytemuck::cast_slice_mut(padding);
     padding.fill(layer.padding);
-    let mut area = Area { isa, layer, part, input: io.input, padding, first: rows.start, output: io.output };
+    let Io { input, rows, output, .. } = io;
+    let area = Area { isa, layer, part, blocks, input, padding, first: rows.start, output };
     // As many rows as the cache holds; where not even those of one step fit, as many columns.
     let row_bytes = in_width * channels;
     let held = (AREA_BYTES / row_bytes).saturating_sub(2) / stride[0];
@@ -94,31 +97,39 @@ struct Area<'a, W> {
     isa: W,
     layer: &'a Layer,
     part: &'a Part,
+    blocks: Range<usize>,
     input: Rows<'a>,
     /// A row of padding.
     padding: &'a [Activation],
     /// The row of the image that `output` begins with.
     first: usize,
-    output: &'a mut [Activation],
+    output: &'a Disjoint<'a, Activation>,
 }
 
 impl<W: Window> Area<'_, W> {
+    /// The block's channels of a point.
+    #[inline(always)]
+    fn point(&self, y: usize, x: usize, channel: usize) -> *mut Activation {
+        let Geometry { output: [_, width, channels], .. } = self.layer.geometry;
+        self.output.start().wrapping_add(((y - self.first) * width + x) * channels + channel)
+    }
+
     /// The points of rows `ys` and columns `xs`, at stride 1.
     ///
     /// # Safety
     /// As [`run`]; the points are in the output.
     #[inline(always)]
-    unsafe fn one(&mut self, ys: Range<usize>, xs: Range<usize>) {
-        let Geometry { output: [_, width, channels], .. } = self.layer.geometry;
+    unsafe fn one(&self, ys: Range<usize>, xs: Range<usize>) {
         let lines = self.lines::<4>(ys.clone().step_by(2));
-        for (index, &channel) in self.part.channels.iter().enumerate() {
+        for index in self.blocks.clone() {
+            let channel = self.part.channels[index];
             // SAFETY: the part has the block.
             let block = unsafe { self.isa.block(self.layer, self.part, index) };
             for (y, line) in ys.clone().step_by(2).zip(&lines) {
                 let line = line.of(channel);
-                let start = ((y - self.first) * width + xs.start) * channels + channel;
-                let upper = self.output[start..].as_mut_ptr();
-                let lower = if y + 1 < ys.end { self.output[start + width * channels..].as_mut_ptr() } else { upper };
+                let upper = self.point(y, xs.start, channel);
+                // The lower row of the last pair may not exist.
+                let lower = if y + 1 < ys.end { self.point(y + 1, xs.start, channel) } else { upper };
                 // SAFETY: the line has the columns under the points; the rows that exist have the points.
                 unsafe { line.slide_one(self.isa, &block, xs.clone(), [upper, lower]) };
             }
@@ -130,16 +141,15 @@ impl<W: Window> Area<'_, W> {
     /// # Safety
     /// As [`run`]; the points are in the output.
     #[inline(always)]
-    unsafe fn two(&mut self, ys: Range<usize>, xs: Range<usize>) {
-        let Geometry { output: [_, width, channels], .. } = self.layer.geometry;
+    unsafe fn two(&self, ys: Range<usize>, xs: Range<usize>) {
         let lines = self.lines::<3>(ys.clone().map(|y| 2 * y));
-        for (index, &channel) in self.part.channels.iter().enumerate() {
+        for index in self.blocks.clone() {
+            let channel = self.part.channels[index];
             // SAFETY: the part has the block.
             let block = unsafe { self.isa.block(self.layer, self.part, index) };
             for (y, line) in ys.clone().zip(&lines) {
                 let line = line.of(channel);
-                let start = ((y - self.first) * width + xs.start) * channels + channel;
-                let output = self.output[start..].as_mut_ptr();
+                let output = self.point(y, xs.start, channel);
                 // SAFETY: the line has the columns under the points, and the row has the points.
                 unsafe { line.slide_two(self.isa, &block, xs.clone(), output) };
             }

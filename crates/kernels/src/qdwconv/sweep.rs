@@ -36,19 +36,24 @@ pub(super) trait Dot<const G: usize>: Copy {
 
 type Sums<D, const G: usize> = <<D as Dot<G>>::Simd as Simd>::I32;
 
-/// Computes `rows` of the output with tiles of `X` columns.
+/// Computes blocks with tiles of `X` columns.
+///
+/// # Safety
+/// No other thread has the rows of the output.
 #[inline(always)]
-pub(super) fn run<D: Dot<G>, const G: usize, const X: usize>(
+pub(super) unsafe fn run<D: Dot<G>, const G: usize, const X: usize>(
     isa: D,
     layer: &Layer,
     part: &Part,
-    rows: Range<usize>,
+    blocks: Range<usize>,
     io: Io<'_>,
 ) {
-    let Io { input, output, scratch } = io;
+    let Io { input, rows, output, scratch } = io;
+    // SAFETY: as above.
+    let output = unsafe { output.slice(0..rows.len() * layer.geometry.output[1] * layer.geometry.output[2]) };
     let columns = layer.columns();
     let ring = bytemuck::cast_slice_mut(&mut scratch[..part.packing.groups * columns * size_of::<D::Cell>()]);
-    for (channel, weights, bias, multipliers) in part.blocks::<D::Cell>(layer) {
+    for (channel, weights, bias, multipliers) in part.blocks::<D::Cell>(layer, blocks) {
         let parameters =
             (bias.first_chunk().expect("a whole block"), multipliers.first_chunk().expect("a whole block"));
         let block = Block::<D, G> { isa, layer, groups: part.packing.groups, columns, channel, weights, parameters };
