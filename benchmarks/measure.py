@@ -45,6 +45,7 @@ BOARDS = {"4": "Cortex-A72", "5": "Cortex-A76"}
 INSTRUCTION_SETS = {
     "scalar": "scalar",
     "avx2": "AVX2",
+    "avx_vnni": "AVX-VNNI",
     "avx512_vnni": "AVX-512 VNNI",
     "neon": "NEON",
     "neon_dot": "NEON dot",

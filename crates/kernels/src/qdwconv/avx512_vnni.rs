@@ -106,15 +106,16 @@ impl slide::Window for Avx512 {
     unsafe fn cell<const ROWS: usize>(self, block: &Block<6>, rows: [*const Activation; 4]) -> __m512i {
         // SAFETY: AVX-512 as its token says; there are 16 activations at each pointer.
         unsafe {
-            let mut cell = _mm512_castsi128_si512(_mm_loadu_si128(rows[0].cast()));
-            cell = _mm512_inserti32x4::<1>(cell, _mm_loadu_si128(rows[1].cast()));
-            cell = _mm512_inserti32x4::<2>(cell, _mm_loadu_si128(rows[2].cast()));
-            if ROWS == 4 {
-                cell = _mm512_inserti32x4::<3>(cell, _mm_loadu_si128(rows[3].cast()));
-            }
+            let row = |i: usize| _mm_loadu_si128(rows[i].cast());
+            let upper = _mm512_castsi256_si512(_mm256_inserti128_si256::<1>(_mm256_castsi128_si256(row(0)), row(1)));
+            let lower = if ROWS == 4 {
+                _mm512_castsi256_si512(_mm256_inserti128_si256::<1>(_mm256_castsi128_si256(row(2)), row(3)))
+            } else {
+                _mm512_zextsi128_si512(row(2))
+            };
             // First the rows of four channels are brought together, then those of each.
             let [fours, each] = block.orders;
-            _mm512_shuffle_epi8(_mm512_permutexvar_epi32(fours, cell), each)
+            _mm512_shuffle_epi8(_mm512_permutex2var_epi32(upper, fours, lower), each)
         }
     }
 
@@ -232,7 +233,9 @@ static ORDERS: ([u32; 16], [u8; 64]) = {
     let (mut fours, mut each) = ([0; 16], [0; 64]);
     let mut i = 0;
     while i < 64 {
-        fours[i / 4] = (i / 4 % 4 * 4 + i / 16) as u32;
+        // The upper two rows are in one register, the lower two in another, which begins at 16.
+        let row = i / 4 % 4;
+        fours[i / 4] = (row / 2 * 16 + row % 2 * 4 + i / 16) as u32;
         each[i] = (i % 4 * 4 + i / 4 % 4) as u8;
         i += 1;
     }
