@@ -74,7 +74,7 @@ pub(super) unsafe fn run<W: Window>(isa: W, layer: &Layer, part: &Part, blocks: 
     let area = Area { isa, layer, part, blocks, input, padding, first: rows.start, output };
     // As many rows as the cache holds; where not even those of one step fit, as many columns.
     let row_bytes = in_width * channels;
-    let held = (AREA_BYTES / row_bytes).saturating_sub(2) / stride[0];
+    let held = (AREA_BYTES / row_bytes.max(1)).saturating_sub(2) / stride[0];
     let step = held.max(1).next_multiple_of(2).min(MOST_LINES);
     let columns = if held >= 1 { width } else { (AREA_BYTES / (4 * channels) / stride[1]).max(2 * LANES) };
     for y in rows.clone().step_by(step) {
