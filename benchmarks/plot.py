@@ -27,7 +27,7 @@ MODELS = {
 KINDS_OF_X86 = ["AVX-512 VNNI", "AVX2"]
 # Multiply-adds an instruction of the boards' kernels at most, and what does them.
 INSTRUCTION_ROOFS = {
-    "emulated Cortex-A72": (16 / 3, "16 multiply-adds in 3: smull, smlal, sadalp"),
+    "emulated Cortex-A72": (32 / 5, "32 multiply-adds in 5: smull, three smlal, sadalp"),
     "emulated Cortex-A76": (16, "16 multiply-adds in 1: sdot"),
 }
 

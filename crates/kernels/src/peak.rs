@@ -89,7 +89,7 @@ fn rounds(isa: Isa, arithmetic: Arithmetic) -> Rounds {
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512Vnni, Arithmetic::Float32) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx512_float32 },
         #[cfg(target_arch = "aarch64")]
-        (Isa::Neon, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: neon_int8 },
+        (Isa::Neon, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: neon_int8 },
         #[cfg(target_arch = "aarch64")]
         (Isa::NeonDot, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: neon_dot_int8 },
         #[cfg(target_arch = "aarch64")]
@@ -216,9 +216,16 @@ macro_rules! arm_rounds {
 
 #[cfg(target_arch = "aarch64")]
 arm_rounds!(
+    // As many products as kernels add in 16 bits at most.
     neon_int8,
     "neon",
-    ["smull v12.8h, v13.8b, v14.8b", "smlal v12.8h, v13.8b, v14.8b", "sadalp \\sum, v12.8h"]
+    [
+        "smull v12.8h, v13.8b, v14.8b",
+        "smlal v12.8h, v13.8b, v14.8b",
+        "smlal v12.8h, v13.8b, v14.8b",
+        "smlal v12.8h, v13.8b, v14.8b",
+        "sadalp \\sum, v12.8h"
+    ]
 );
 #[cfg(target_arch = "aarch64")]
 arm_rounds!(neon_dot_int8, "neon,dotprod", ["sdot \\sum, v13.16b, v14.4b[0]"]);
