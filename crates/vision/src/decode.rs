@@ -86,7 +86,7 @@ pub fn image(bytes: &[u8]) -> Result<Rgb> {
 /// such pictures themselves.
 ///
 /// # Errors
-/// As [`image`]. A live loop skips such a frame.
+/// As [`image()`]. A live loop skips such a frame.
 pub fn picture(picture: &Picture, out: &mut Rgb) -> Result<()> {
     match picture {
         Picture::Jpeg(bytes) => jpeg_into(bytes, out).map(drop),
