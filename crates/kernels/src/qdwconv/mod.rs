@@ -272,8 +272,7 @@ impl Part {
         for (block, &first) in channels.iter().enumerate() {
             for channel in first..count.min(first + packing.lanes) {
                 let place = block * packing.lanes + channel - first;
-                let sum = window(weights, &layer.geometry, channel).map(i32::from).sum::<i32>();
-                bias[place] = weights.bias(channel).wrapping_sub(sum.wrapping_mul(input_zero_point));
+                bias[place] = folded_bias(weights, &layer.geometry, channel, input_zero_point);
                 multipliers[place] = requantize.multiplier(channel);
             }
         }
@@ -324,6 +323,12 @@ fn window<'a>(weights: &'a Weights, geometry: &Geometry, channel: usize) -> impl
     taps.map(move |&value| (i32::from(value) - point) as i16)
 }
 
+/// A channel's bias, with the share of the input's zero point taken off.
+fn folded_bias(weights: &Weights, geometry: &Geometry, channel: usize, input_zero_point: i32) -> i32 {
+    let sum = window(weights, geometry, channel).map(i32::from).sum::<i32>();
+    weights.bias(channel).wrapping_sub(sum.wrapping_mul(input_zero_point))
+}
+
 /// Lays the weights out as [`Part::weights`] says.
 fn pack<T: Pod>(
     geometry: &Geometry,
@@ -368,8 +373,7 @@ impl QDepthwiseConv2d {
     ) -> QDepthwiseConv2d {
         check(geometry, weights, requantize);
         let far = |channel: usize| {
-            let sum = window(weights, geometry, channel).map(i32::from).sum::<i32>();
-            let bias = weights.bias(channel).wrapping_sub(sum.wrapping_mul(input_zero_point));
+            let bias = folded_bias(weights, geometry, channel, input_zero_point);
             reach(window(weights, geometry, channel), bias, requantize.multiplier(channel))
         };
         let layer = Layer {

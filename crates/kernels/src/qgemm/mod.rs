@@ -259,7 +259,7 @@ impl QConv2d {
 
     /// Bytes of scratch memory that [`run`](Self::run) needs for all its threads, wherever they begin.
     pub fn scratch_bytes(&self) -> usize {
-        self.threads * self.areas().iter().sum::<usize>() + ALIGNMENT
+        self.threads * self.thread_scratch_bytes() + ALIGNMENT
     }
 
     /// Convolves one image. `residual` is there exactly if an addition was given at construction, and shaped as the output.
@@ -280,7 +280,7 @@ impl QConv2d {
         assert_eq!(residual.is_some(), self.epilogue.adds(), "a residual goes with an addition");
         residual.iter().for_each(|residual| assert_eq!(residual.len(), output.len(), "residual"));
         assert!(pool.threads() <= self.threads, "planned for {} threads, not {}", self.threads, pool.threads());
-        let each = self.areas().iter().sum::<usize>();
+        let each = self.thread_scratch_bytes();
         let start = scratch.as_ptr().align_offset(ALIGNMENT);
         let scratch = Disjoint::new(&mut scratch[start..][..self.threads * each]);
         let output = Disjoint::new(output);

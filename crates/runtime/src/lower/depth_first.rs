@@ -16,8 +16,9 @@ type Step<'g> = (Planned<'g>, Selected);
 pub(super) fn join<'g>(graph: &Graph, steps: Vec<Step<'g>>, threads: usize) -> Vec<Step<'g>> {
     let consumers = graph.consumers();
     let private = |id: ValueId| consumers[id.0].len() == 1 && !graph.outputs.contains(&id);
-    let feeds =
-        |(made, _): &Step, (_, reads): &Step| reads.operands[0] == Some(made.output()) && private(made.output());
+    let feeds = |(made, _): &Step, (_, reads): &Step| {
+        reads.operands.first() == Some(&Some(made.output())) && private(made.output())
+    };
     let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
     let mut steps = steps.into_iter().peekable();
     while let Some(step) = steps.next() {
