@@ -3,15 +3,18 @@
 //! A pass takes a graph that [`Graph::validate`] accepts, leaves one that it accepts, and says how often it rewrote
 //! something. [`optimize`] runs them all until none finds anything. To add one: a file here, and a row in [`PASSES`].
 
+mod budget;
 mod dead_code;
 mod fold_constants;
 mod fuse_activations;
+mod layout;
 mod pad_into_convolution;
 mod remove_identities;
 
 pub use dead_code::dead_code;
 pub use fold_constants::fold_constants;
 pub use fuse_activations::fuse_activations;
+pub use layout::layout;
 pub use pad_into_convolution::pad_into_convolution;
 pub use remove_identities::remove_identities;
 
@@ -22,6 +25,7 @@ pub type Pass = fn(&mut Graph) -> Result<usize, GraphError>;
 
 /// Every pass with its name, in the order in which they run.
 pub const PASSES: &[(&str, Pass)] = &[
+    ("layout", layout),
     ("fold_constants", fold_constants),
     ("remove_identities", remove_identities),
     ("fuse_activations", fuse_activations),

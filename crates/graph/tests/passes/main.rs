@@ -1,6 +1,8 @@
 //! The passes: each one's rewrites as text before and after, and random graphs that must keep their answers bit for bit.
 
 mod builder;
+mod layout;
+mod network;
 
 use builder::{Builder, quantized};
 use kinglet_graph::ops::*;
@@ -227,5 +229,21 @@ proptest! {
         let mut optimized = graph.clone();
         passes::optimize(&mut optimized).unwrap();
         prop_assert_eq!(&answers(&optimized), &expected, "optimize of\n{}gave\n{}", graph, optimized);
+    }
+
+    #[test]
+    fn random_networks_keep_their_answers(
+        images in 1usize..3,
+        qdq in any::<bool>(),
+        steps in prop::collection::vec(any::<[u8; 6]>(), 1..12),
+    ) {
+        let graph = network::random(images, qdq, &steps);
+        let expected = answers(&graph);
+        let mut rewritten = graph.clone();
+        passes::layout(&mut rewritten).unwrap();
+        prop_assert_eq!(rewritten.validate(), Ok(()));
+        prop_assert_eq!(&answers(&rewritten), &expected, "layout of\n{}gave\n{}", graph, rewritten);
+        let again = (0..3).find(|_| passes::layout(&mut rewritten) == Ok(0));
+        prop_assert!(again.is_some(), "does not end: {}", rewritten);
     }
 }
