@@ -3,7 +3,7 @@
 //! after each operator.
 
 use kinglet_graph::ops::*;
-use kinglet_graph::{DType, Graph, Op, Quantization, TensorType, ValueId};
+use kinglet_graph::{DType, Graph, Op, Quantization, Tensor, TensorType, ValueId};
 
 use super::builder::{Builder, quantized};
 
@@ -113,7 +113,10 @@ impl Network<'_> {
             }
             3 | 4 => {
                 let constants = [vec![channels, 1, 1], vec![1, channels, 1, 1], vec![1], vec![]];
-                let constant = self.b.constant("constant", float(constants[q % 4].clone()));
+                let len = constants[q % 4].iter().product();
+                let values: Vec<f32> = (0..len).map(|i| 0.4 + 0.3 * ((i + r) % 5) as f32).collect();
+                let constant = Tensor::new(constants[q % 4].clone(), values).unwrap();
+                let constant = self.b.graph.add_constant("constant", constant);
                 let kinds = [BinaryKind::Multiply, BinaryKind::Add, BinaryKind::Subtract, BinaryKind::Divide];
                 let operands = if r % 4 == 0 && p % 4 != 3 { [constant, x] } else { [x, constant] };
                 self.b.node(name, binary(kinds[p % 4]), &operands, float([]))

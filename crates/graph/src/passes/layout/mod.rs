@@ -12,6 +12,8 @@ mod permutation;
 mod regroup;
 mod sweep;
 
+pub(super) use permutation::permuted_tensor;
+
 use crate::{Graph, GraphError, Op};
 
 /// Moves Transposes down and cancels them, where the graph then moves fewer elements, or as many with fewer nodes.

@@ -63,7 +63,7 @@ pub(super) fn permuted_type(ty: &TensorType, permutation: &[usize]) -> TensorTyp
 }
 
 /// A tensor with its axes permuted. (The operator Transpose refuses tensors of one scale a channel, this does not.)
-pub(super) fn permuted_tensor(tensor: &Tensor, permutation: &[usize]) -> Result<Tensor, GraphError> {
+pub(in crate::passes) fn permuted_tensor(tensor: &Tensor, permutation: &[usize]) -> Result<Tensor, GraphError> {
     let ty = permuted_type(tensor.ty(), permutation);
     let plain = |ty: &TensorType| TensorType::new(ty.dtype, ty.shape.clone());
     let (from, to) = (plain(tensor.ty()), plain(&ty));
