@@ -142,7 +142,7 @@ impl Fusion<'_> {
             return false;
         };
         let node = self.graph.nodes[place].clone();
-        let Some(inputs) = self.quantized_inputs(&node) else { return false };
+        let Some(inputs) = self.quantized_inputs(&node, quantized) else { return false };
         if !self.accepts(&node.op, &inputs, self.ty(quantized)) {
             return false;
         }
@@ -151,8 +151,8 @@ impl Fusion<'_> {
         true
     }
 
-    /// What a node reads, as integers.
-    fn quantized_inputs(&mut self, node: &Node) -> Option<Vec<Option<ValueId>>> {
+    /// What a node reads, as integers, to make `output` of it.
+    fn quantized_inputs(&mut self, node: &Node, output: ValueId) -> Option<Vec<Option<ValueId>>> {
         let whole = |fusion: &Fusion<'_>, id: ValueId| {
             let source = *fusion.dequantized.get(&id)?;
             fusion.ty(source).activation_quantization("").ok().map(|_| source)
@@ -161,8 +161,9 @@ impl Fusion<'_> {
             Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_) => {
                 let x = whole(self, node.inputs[0]?)?;
                 let weights = self.quantized_weights(node.inputs[1]?)?;
+                let channel_axis = if let Op::DepthwiseConv2d(_) = node.op { 3 } else { 0 };
                 let bias = match node.inputs.get(2).copied().flatten() {
-                    Some(bias) => Some(self.quantized_bias(bias, x, weights)?),
+                    Some(bias) => Some(self.quantized_bias(bias, [x, weights, output], channel_axis)?),
                     None => None,
                 };
                 Some([Some(x), Some(weights)].into_iter().chain(bias.map(Some)).collect())
