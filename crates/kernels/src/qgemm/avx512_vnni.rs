@@ -2,10 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Element, Kernel, for_each_tile};
+use super::{Block, Element, Kernel};
 use crate::Activation;
 use crate::quantized::NEAR;
-use crate::simd::{Avx512, LANES, Simd};
+use crate::simd::{Avx512, LANES, Simd, for_each_tile};
 
 /// Twenty-four of the thirty-two registers are sums, which are enough to hide how long each takes.
 const ROWS: usize = 12;
@@ -29,9 +29,9 @@ unsafe fn multiply(block: &Block) {
     // SAFETY: the tiles are inside the block.
     unsafe {
         if block.columns == LANES {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 1>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 1>(block, row))
         } else {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 2>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 2>(block, row))
         }
     }
 }

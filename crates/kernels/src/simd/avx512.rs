@@ -38,6 +38,7 @@ impl Avx512 {
 impl Simd for Avx512 {
     type F32 = __m512;
     type I32 = __m512i;
+    type I16 = __m256i;
     type Bytes = __m128i;
 
     #[inline(always)]
@@ -113,6 +114,18 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn sub_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn shift_left_i32<const BITS: u32>(self, a: __m512i) -> __m512i {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(BITS as i32)) }
+    }
+
+    #[inline(always)]
     fn mul_i32(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_mullo_epi32(a, b) }
@@ -134,6 +147,45 @@ impl Simd for Avx512 {
     fn widen(self, from: &[Activation; LANES]) -> __m512i {
         // SAFETY: AVX-512 as above; the load is the array.
         unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn splat_i16(self, value: i16) -> __m256i {
+        // SAFETY: AVX-512 as above.
+        unsafe { _mm256_set1_epi16(value) }
+    }
+
+    #[inline(always)]
+    fn store_i16(self, value: __m256i, to: &mut [i16; LANES]) {
+        // SAFETY: AVX-512 as above; the store is the array.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+    }
+
+    #[inline(always)]
+    fn center(self, from: &[Activation; LANES]) -> __m256i {
+        // SAFETY: AVX-512 as above; the load is the array.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            _mm256_cvtepi8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8(i8::MIN)))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: AVX-512 as above.
+        unsafe { _mm256_add_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: AVX-512 as above.
+        unsafe { _mm256_sub_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn shift_left_i16<const BITS: u32>(self, a: __m256i) -> __m256i {
+        // SAFETY: AVX-512 as above.
+        unsafe { _mm256_sll_epi16(a, _mm_cvtsi32_si128(BITS as i32)) }
     }
 
     #[inline(always)]
