@@ -2,7 +2,6 @@
 
 use super::transform::{INNER, NINTH, OUTER, Ring, input_line, output_line, shift};
 use super::{InputTile, Inputs, OutputTile};
-use crate::Activation;
 use crate::simd::{LANES, Simd, vector, vector_mut};
 
 /// Sixteen lanes of 16 bits.
@@ -104,17 +103,11 @@ unsafe fn transform_output<S: Simd>(simd: S, tile: &OutputTile) {
                 let exact = simd.shift_right(simd.mul_i32(sum.1, ninth), shift(y, x));
                 let scaled = simd.mul(simd.to_f32(simd.add_i32(exact, bias)), multipliers);
                 let place = y * tile.steps[0] + x * tile.steps[1] + start;
-                let mut own = [0; LANES];
                 // SAFETY: the pixel is inside the image, and where another tensor is added, it has it, too.
-                let to = unsafe { &mut *tile.to.add(place).cast::<[Activation; LANES]>() };
+                let (to, other) = unsafe { (&mut *tile.to.add(place).cast(), || &*tile.residual.add(place).cast()) };
                 match &tile.addition {
                     None => simd.quantize(scaled, &tile.output, to),
-                    Some(addition) => {
-                        simd.quantize(scaled, &tile.output, &mut own);
-                        // SAFETY: as above.
-                        let other = unsafe { &*tile.residual.add(place).cast::<[Activation; LANES]>() };
-                        simd.add_quantized(addition, &own, other, to);
-                    }
+                    Some(addition) => simd.add_to_quantized(scaled, &tile.output, addition, other(), to),
                 }
             }
         }

@@ -107,6 +107,21 @@ pub(crate) trait Simd: Copy {
         self.pack(self.shift_right(sum, *shift), output, to);
     }
 
+    /// [`quantize`](Self::quantize), and [`Addition::apply`] to that and another tensor's values.
+    #[inline(always)]
+    fn add_to_quantized(
+        self,
+        scaled: Self::F32,
+        output: &Output,
+        addition: &Addition,
+        other: &[Activation; LANES],
+        to: &mut [Activation; LANES],
+    ) {
+        let mut own = [0; LANES];
+        self.quantize(scaled, output, &mut own);
+        self.add_quantized(addition, &own, other, to);
+    }
+
     /// A splat of each of two bounds.
     #[inline(always)]
     fn splat_bounds(self, [min, max]: [f32; 2]) -> [Self::F32; 2] {
