@@ -65,8 +65,8 @@ pub struct Kernel {
     /// Transforms all channels of a tile of the input.
     ///
     /// # Safety
-    /// The CPU has the row's instruction set.
-    input: unsafe fn(&InputTile, &mut Inputs),
+    /// The CPU has the row's instruction set, and the tile is what its fields say.
+    input: unsafe fn(&InputTile),
     /// Multiplies one of the 36 matrices of a block with one panel of its weights.
     ///
     /// # Safety
@@ -75,21 +75,18 @@ pub struct Kernel {
     /// Transforms the sums of one tile and one panel, and makes outputs of them.
     ///
     /// # Safety
-    /// The CPU has the row's instruction set, and the tile's places are inside the output and nobody else's.
+    /// The CPU has the row's instruction set, the tile is what its fields say, and nobody else has its places of the output.
     output: unsafe fn(&OutputTile),
 }
 
-/// The pixels of a transformed tile.
-struct InputTile<'a> {
-    /// Each as long as the input has channels.
-    pixels: [[&'a [Activation]; INNER]; INNER],
-    /// The tile's number in its block.
-    index: usize,
-}
-
-/// The transformed inputs of a block, 36 matrices of a row for each tile and a column for each channel.
-struct Inputs<'a> {
-    words: &'a mut [i16],
+/// The pixels under a tile, and where they go, transformed.
+struct InputTile {
+    /// Each has `depth` channels.
+    pixels: [[*const Activation; INNER]; INNER],
+    /// A multiple of [`LANES`].
+    depth: usize,
+    /// `depth` words of each of 36 matrices, of which the first begin here.
+    to: *mut i16,
     /// Words from one matrix to the next.
     stride: usize,
 }
@@ -111,8 +108,8 @@ struct Product {
 
 /// The sums of one tile, and where its outputs go.
 struct OutputTile<'a> {
-    /// `columns` sums of each of 36 matrices, of which the first begins here.
-    sums: &'a [i32],
+    /// `columns` sums of each of 36 matrices, of which the first begin here.
+    sums: *const i32,
     /// Sums from one matrix to the next.
     stride: usize,
     columns: usize,
@@ -268,13 +265,13 @@ impl QWinogradConv2d {
             // SAFETY: at one time no two threads of a run have the same index.
             let scratch = unsafe { scratch.slice(thread * each..(thread + 1) * each) };
             let (words, sums) = scratch.split_at_mut(areas[0]);
-            let mut inputs = Inputs { words: bytemuck::cast_slice_mut(words), stride: self.strides().0 };
+            let (inputs, sums): (&mut [i16], &mut [i32]) =
+                (bytemuck::cast_slice_mut(words), bytemuck::cast_slice_mut(sums));
             let (tiles, columns) = self.split.task(task);
-            self.transform_inputs(input, tiles.clone(), &mut inputs);
+            self.transform_inputs(input, tiles.clone(), inputs);
             for panel in columns.clone().step_by(self.row.kernel.columns) {
                 let columns = panel..columns.end.min(panel + self.row.kernel.columns);
-                let sums: &mut [i32] = bytemuck::cast_slice_mut(sums);
-                self.multiply(&inputs, tiles.len(), columns.clone(), sums);
+                self.multiply(inputs, tiles.len(), columns.clone(), sums);
                 // SAFETY: the output is as long as its shape says, and no other task has these columns of these tiles.
                 unsafe { self.write_outputs(sums, tiles.clone(), columns, residual, output.start()) };
             }
@@ -292,31 +289,39 @@ impl QWinogradConv2d {
         [tile / width * OUTER, tile % width * OUTER]
     }
 
-    fn transform_inputs(&self, input: &[Activation], tiles: Range<usize>, inputs: &mut Inputs) {
+    fn transform_inputs(&self, input: &[Activation], tiles: Range<usize>, inputs: &mut [i16]) {
         let Geometry { input: [height, width, depth], padding, .. } = self.geometry;
+        let (stride, _) = self.strides();
+        assert!(
+            input.len() >= height * width * depth && inputs.len() >= (INNER * INNER - 1) * stride + tiles.len() * depth
+        );
         for (index, tile) in tiles.enumerate() {
             let [y, x] = self.first_pixel(tile);
-            let mut pixels = [[&self.padding[..]; INNER]; INNER];
+            let mut pixels = [[self.padding.as_ptr(); INNER]; INNER];
             for (i, line) in pixels.iter_mut().enumerate() {
                 let Some(y) = (y + i).checked_sub(padding[0]).filter(|&y| y < height) else { continue };
                 for (j, pixel) in line.iter_mut().enumerate() {
-                    let Some(x) = (x + j).checked_sub(padding[1]).filter(|&x| x < width) else { continue };
-                    *pixel = &input[(y * width + x) * depth..][..depth];
+                    let x = (x + j).wrapping_sub(padding[1]);
+                    if x < width {
+                        *pixel = input.as_ptr().wrapping_add((y * width + x) * depth);
+                    }
                 }
             }
-            // SAFETY: the table gives only rows that this CPU can run.
-            unsafe { (self.row.kernel.input)(&InputTile { pixels, index }, inputs) };
+            let to = inputs.as_mut_ptr().wrapping_add(index * depth);
+            // SAFETY: the table gives only rows that this CPU can run. A pixel is one of the image or of the padding, and
+            // the matrices have a row for each tile.
+            unsafe { (self.row.kernel.input)(&InputTile { pixels, depth, to, stride }) };
         }
     }
 
     /// The 36 products of a block with one panel.
-    fn multiply(&self, inputs: &Inputs, rows: usize, columns: Range<usize>, sums: &mut [i32]) {
-        let (depth, (_, stride)) = (self.geometry.input[2], self.strides());
+    fn multiply(&self, inputs: &[i16], rows: usize, columns: Range<usize>, sums: &mut [i32]) {
+        let (depth, (input_stride, stride)) = (self.geometry.input[2], self.strides());
         let matrix = depth * columns.len();
         let panel = &self.packed.weights[INNER * INNER * depth * columns.start..][..INNER * INNER * matrix];
         for (i, weights) in panel.chunks_exact(matrix).enumerate() {
             let product = Product {
-                input: inputs.words[i * inputs.stride..][..rows * depth].as_ptr(),
+                input: inputs[i * input_stride..][..rows * depth].as_ptr(),
                 rows,
                 depth,
                 columns: columns.len(),
@@ -340,12 +345,14 @@ impl QWinogradConv2d {
         to: *mut Activation,
     ) {
         let [height, width, channels] = self.geometry.output;
+        let (_, stride) = self.strides();
+        assert!(sums.len() >= (INNER * INNER - 1) * stride + tiles.len() * columns.len());
         for (index, tile) in tiles.enumerate() {
             let [y, x] = self.first_pixel(tile);
             let first = (y * width + x) * channels + columns.start;
             let tile = OutputTile {
-                sums: &sums[index * columns.len()..],
-                stride: self.strides().1,
+                sums: sums.as_ptr().wrapping_add(index * columns.len()),
+                stride,
                 columns: columns.len(),
                 bias: &self.packed.bias[columns.clone()],
                 multipliers: &self.packed.multipliers[columns.clone()],

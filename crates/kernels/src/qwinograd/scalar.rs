@@ -1,20 +1,24 @@
 //! The plain row: every other one must equal it bit for bit.
 
 use super::transform::{INNER, NINTH, OUTER, input_line, output_line, shift};
-use super::{CENTER, InputTile, Inputs, Kernel, OutputTile, Product};
+use super::{CENTER, InputTile, Kernel, OutputTile, Product};
+use crate::Activation;
 use crate::simd::LANES;
 
 pub(super) const KERNEL: Kernel = Kernel { rows: 1, columns: LANES, bytes_for_word: 1, input, multiply, output };
 
-fn input(tile: &InputTile, inputs: &mut Inputs) {
-    let depth = tile.pixels[0][0].len();
-    for c in 0..depth {
-        let centered = tile.pixels.map(|line| line.map(|pixel| i32::from(pixel[c]) - i32::from(CENTER)));
-        let lines = centered.map(input_line);
+/// # Safety
+/// As [`Kernel::input`].
+unsafe fn input(tile: &InputTile) {
+    for c in 0..tile.depth {
+        // SAFETY: each of the pixels has `depth` channels.
+        let value = |pixel: *const Activation| i32::from(unsafe { *pixel.add(c) }) - i32::from(CENTER);
+        let lines = tile.pixels.map(|line| input_line(line.map(value)));
         let columns: [_; INNER] = std::array::from_fn(|x| input_line(std::array::from_fn(|y| lines[y][x])));
         for (x, column) in columns.into_iter().enumerate() {
             for (y, value) in column.into_iter().enumerate() {
-                inputs.words[(y * INNER + x) * inputs.stride + tile.index * depth + c] = value as i16;
+                // SAFETY: each of the 36 matrices has a row of `depth` words for the tile.
+                unsafe { *tile.to.add((y * INNER + x) * tile.stride + c) = value as i16 };
             }
         }
     }
@@ -48,7 +52,8 @@ unsafe fn multiply(product: &Product) {
 /// As [`Kernel::output`].
 unsafe fn output(tile: &OutputTile) {
     for column in 0..tile.columns {
-        let sum = |y: usize, x: usize| tile.sums[(y * INNER + x) * tile.stride + column];
+        // SAFETY: each of the 36 matrices has `columns` sums for the tile.
+        let sum = |y: usize, x: usize| unsafe { *tile.sums.add((y * INNER + x) * tile.stride + column) };
         let lines: [[i32; OUTER]; INNER] = std::array::from_fn(|y| output_line(std::array::from_fn(|x| sum(y, x))));
         let columns: [_; OUTER] = std::array::from_fn(|x| output_line(std::array::from_fn(|y| lines[y][x])));
         for (x, sums) in columns.into_iter().enumerate().take(tile.size[1]) {

@@ -1,8 +1,8 @@
 //! The transforms in vectors: sixteen channels at a time.
 
-use super::transform::{INNER, NINTH, OUTER, Ring, input_line, output_line, shift};
-use super::{InputTile, Inputs, OutputTile};
-use crate::simd::{LANES, Simd, vector, vector_mut};
+use super::transform::{INNER, NINTH, Ring, input_line, output_line, shift};
+use super::{InputTile, OutputTile};
+use crate::simd::{LANES, Simd, vector};
 
 /// Sixteen lanes of 16 bits.
 #[derive(Clone, Copy)]
@@ -56,27 +56,43 @@ impl<S: Simd> Ring for Sums<S> {
     }
 }
 
+/// Calls a function for each of six indices, or of four. Written out: a loop may stay one, and its vectors in memory.
+macro_rules! each {
+    (6, |$i:ident| $body:expr) => {
+        [
+            each!($i, 0, $body),
+            each!($i, 1, $body),
+            each!($i, 2, $body),
+            each!($i, 3, $body),
+            each!($i, 4, $body),
+            each!($i, 5, $body),
+        ]
+    };
+    (4, |$i:ident| $body:expr) => {
+        [each!($i, 0, $body), each!($i, 1, $body), each!($i, 2, $body), each!($i, 3, $body)]
+    };
+    ($i:ident, $index:literal, $body:expr) => {{
+        const $i: usize = $index;
+        $body
+    }};
+}
+
+/// # Safety
+/// As [`Kernel::input`](super::Kernel::input).
 #[inline(always)]
-fn transform_input<S: Simd>(simd: S, tile: &InputTile, inputs: &mut Inputs) {
-    let depth = tile.pixels[0][0].len();
-    for start in (0..depth).step_by(LANES) {
-        // Vertical lines first: a column of the tile is `lines[x]`.
-        let mut lines = [[Words(simd, simd.splat_i16(0)); INNER]; INNER];
-        for (x, line) in lines.iter_mut().enumerate() {
-            let mut column = *line;
-            for (value, pixels) in column.iter_mut().zip(&tile.pixels) {
-                *value = Words(simd, simd.center(vector(pixels[x], start)));
-            }
-            *line = input_line(column);
-        }
-        let first = tile.index * depth + start;
-        for y in 0..INNER {
-            let [a, b, c, d, e, f] = lines;
-            let row = input_line([a[y], b[y], c[y], d[y], e[y], f[y]]);
-            for (x, value) in row.into_iter().enumerate() {
-                simd.store_i16(value.1, vector_mut(inputs.words, first + (y * INNER + x) * inputs.stride));
-            }
-        }
+unsafe fn transform_input<S: Simd>(simd: S, tile: &InputTile) {
+    for start in (0..tile.depth).step_by(LANES) {
+        // SAFETY: each of the pixels has `depth` channels, a multiple of sixteen.
+        let value = |y: usize, x: usize| unsafe { &*tile.pixels[y][x].add(start).cast() };
+        let columns: [_; INNER] = each!(6, |X| input_line(each!(6, |Y| Words(simd, simd.center(value(Y, X))))));
+        each!(6, |Y| {
+            let row = input_line(each!(6, |X| columns[X][Y]));
+            each!(6, |X| {
+                // SAFETY: each of the 36 matrices has a row of `depth` words for the tile.
+                let to = unsafe { &mut *tile.to.add((Y * INNER + X) * tile.stride + start).cast() };
+                simd.store_i16(row[X].1, to)
+            })
+        });
     }
 }
 
@@ -85,39 +101,32 @@ fn transform_input<S: Simd>(simd: S, tile: &InputTile, inputs: &mut Inputs) {
 #[inline(always)]
 unsafe fn transform_output<S: Simd>(simd: S, tile: &OutputTile) {
     for start in (0..tile.columns).step_by(LANES) {
-        let mut lines = [[Sums(simd, simd.splat_i32(0)); OUTER]; INNER];
-        for (y, line) in lines.iter_mut().enumerate() {
-            let mut row = [Sums(simd, simd.splat_i32(0)); INNER];
-            for (x, value) in row.iter_mut().enumerate() {
-                *value = Sums(simd, simd.load_i32(vector(tile.sums, (y * INNER + x) * tile.stride + start)));
-            }
-            *line = output_line(row);
-        }
+        // SAFETY: each of the 36 matrices has `columns` sums for the tile, a multiple of sixteen.
+        let sum = |y: usize, x: usize| unsafe { &*tile.sums.add((y * INNER + x) * tile.stride + start).cast() };
+        let rows: [_; INNER] = each!(6, |Y| output_line(each!(6, |X| Sums(simd, simd.load_i32(sum(Y, X))))));
         let bias = simd.load_i32(vector(tile.bias, start));
         let multipliers = simd.load(vector(tile.multipliers, start));
-        let ninth = simd.splat_i32(NINTH);
-        for x in 0..tile.size[1] {
-            let [a, b, c, d, e, f] = lines;
-            let sums = output_line([a[x], b[x], c[x], d[x], e[x], f[x]]);
-            for (y, sum) in sums.into_iter().enumerate().take(tile.size[0]) {
-                let exact = simd.shift_right(simd.mul_i32(sum.1, ninth), shift(y, x));
+        each!(4, |X| if X < tile.size[1] {
+            let sums = output_line(each!(6, |Y| rows[Y][X]));
+            each!(4, |Y| if Y < tile.size[0] {
+                let exact = simd.shift_right(simd.mul_i32(sums[Y].1, simd.splat_i32(NINTH)), shift(Y, X));
                 let scaled = simd.mul(simd.to_f32(simd.add_i32(exact, bias)), multipliers);
-                let place = y * tile.steps[0] + x * tile.steps[1] + start;
+                let place = Y * tile.steps[0] + X * tile.steps[1] + start;
                 // SAFETY: the pixel is inside the image, and where another tensor is added, it has it, too.
                 let (to, other) = unsafe { (&mut *tile.to.add(place).cast(), || &*tile.residual.add(place).cast()) };
                 match &tile.addition {
                     None => simd.quantize(scaled, &tile.output, to),
                     Some(addition) => simd.add_to_quantized(scaled, &tile.output, addition, other(), to),
                 }
-            }
-        }
+            });
+        });
     }
 }
 
 pub(super) mod input {
     use super::*;
 
-    crate::simd::rows! { fn(tile: &InputTile, inputs: &mut Inputs) = transform_input }
+    crate::simd::rows! { unsafe fn(tile: &InputTile) = transform_input }
 }
 
 pub(super) mod output {

@@ -160,12 +160,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn splat_i16(self, value: i16) -> __m256i {
-        // SAFETY: AVX2 as above.
-        unsafe { _mm256_set1_epi16(value) }
-    }
-
-    #[inline(always)]
     fn store_i16(self, value: __m256i, to: &mut [i16; LANES]) {
         // SAFETY: AVX2 as above; the store is the array.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }

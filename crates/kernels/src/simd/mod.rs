@@ -70,7 +70,6 @@ pub(crate) trait Simd: Copy {
     /// `from.map(i32::from)`
     fn widen(self, from: &[Activation; LANES]) -> Self::I32;
 
-    fn splat_i16(self, value: i16) -> Self::I16;
     fn store_i16(self, value: Self::I16, to: &mut [i16; LANES]);
     /// `from.map(i16::from)`, less the middle of an activation's range: what an `i8` stores instead.
     fn center(self, from: &[Activation; LANES]) -> Self::I16;

@@ -153,12 +153,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn splat_i16(self, value: i16) -> [int16x8_t; 2] {
-        // SAFETY: a `Neon` exists only where the CPU has NEON.
-        [unsafe { vdupq_n_s16(value) }; 2]
-    }
-
-    #[inline(always)]
     fn store_i16(self, value: [int16x8_t; 2], to: &mut [i16; LANES]) {
         let to = to.as_mut_ptr();
         // SAFETY: NEON as above; both stores are inside the array.
