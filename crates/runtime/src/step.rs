@@ -13,6 +13,7 @@ use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
 use kinglet_kernels::qdwconv::QDepthwiseConv2d;
 use kinglet_kernels::qgemm::QConv2d;
+use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
 
@@ -50,6 +51,7 @@ pub(crate) struct Operand {
 /// What computes a step. Kernels of images run once for each image of a batch.
 pub(crate) enum Kernel {
     QConv2d(QConv2d),
+    QWinogradConv2d(QWinogradConv2d),
     QDepthwiseConv2d(QDepthwiseConv2d),
     DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
@@ -97,6 +99,13 @@ impl Step {
         let batch = self.batch;
         match &self.kernel {
             Kernel::QConv2d(conv) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
+                });
+            }
+            Kernel::QWinogradConv2d(conv) => {
                 let residual = operands.get(1).map(bytemuck::cast_slice);
                 each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
                     let residual = residual.map(|residual| part(residual, image, batch));
@@ -175,6 +184,7 @@ impl Kernel {
     pub fn name(&self) -> &'static str {
         match self {
             Kernel::QConv2d(kernel) => kernel.kernel_name(),
+            Kernel::QWinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
@@ -197,6 +207,7 @@ impl Kernel {
     pub fn scratch_bytes(&self) -> usize {
         match self {
             Kernel::QConv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::QWinogradConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
@@ -208,6 +219,7 @@ impl Kernel {
     pub fn weights_bytes(&self) -> usize {
         match self {
             Kernel::QConv2d(kernel) => kernel.weights_bytes(),
+            Kernel::QWinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),

@@ -7,9 +7,11 @@ use kinglet_graph::ops::{
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::geometry::Geometry;
+use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
+use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm, softmax};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -124,17 +126,24 @@ impl<'g> Context<'g> {
         let requantization = Requantization::of_product(self.input(0), self.input(1), self.output(), activation)?;
         let input_zero_point = self.input(0).activation_quantization("input")?.zero_point();
         let addition = residual.map(|add| self.residual_addition(add)).transpose()?;
-        let kernel = qgemm::QConv2d::new(
-            self.choice,
-            geometry,
-            weights,
-            input_zero_point,
-            &requantize(&requantization),
-            addition.map(|(addition, _)| addition),
-            self.threads,
-        );
-        let mut selected = self.image(Kernel::QConv2d(kernel));
-        selected.operands.extend(addition.map(|(_, other)| Some(other)));
+        let (choice, threads) = (self.choice, self.threads);
+        let requantize = requantize(&requantization);
+        let (residual, other) = addition.unzip();
+        let kernel = if QWinogradConv2d::pays(choice, &geometry, weights) {
+            Kernel::QWinogradConv2d(QWinogradConv2d::new(
+                choice,
+                geometry,
+                weights,
+                input_zero_point,
+                &requantize,
+                residual,
+                threads,
+            ))
+        } else {
+            Kernel::QConv2d(QConv2d::new(choice, geometry, weights, input_zero_point, &requantize, residual, threads))
+        };
+        let mut selected = self.image(kernel);
+        selected.operands.extend(other.map(Some));
         Ok(selected)
     }
 
