@@ -1,7 +1,8 @@
 //! Convolution of floats as a matrix product: windows of the image by weights.
 //!
-//! Every row adds in the same order, so that all give the same bits: the products, from 0 in the order of the taps and then
-//! of the channels, then the bias; then it clamps. No fused multiply-add: it would round once where the others round twice.
+//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the products by
+//! fused multiply-adds in the order of the taps, rows before columns, and then of the channels; then it is clamped. Padding is
+//! multiplied, too, which changes nothing but the sign of a zero, as long as weights are finite.
 
 use std::ops::Range;
 
@@ -36,11 +37,7 @@ pub static TABLE: Table<Kernel> = Table {
     family: "gemm",
     rows: &[
         #[cfg(target_arch = "x86_64")]
-        Row {
-            name: "gemm_f32_12x16_avx512_vnni",
-            isa: Isa::Avx512Vnni,
-            kernel: Kernel { pixels: 12, run: vector::avx512 },
-        },
+        Row { name: "gemm_f32_12x16_avx512", isa: Isa::Avx512, kernel: Kernel { pixels: 12, run: vector::avx512 } },
         #[cfg(target_arch = "x86_64")]
         Row { name: "gemm_f32_6x16_avx2", isa: Isa::Avx2, kernel: Kernel { pixels: 6, run: vector::avx2 } },
         #[cfg(target_arch = "aarch64")]

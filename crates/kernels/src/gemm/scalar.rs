@@ -7,11 +7,11 @@ pub(super) fn run(panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; 
     for (i, tile) in tile.iter_mut().enumerate() {
         let row = &rows[i * stride..][..panel.weights.len()];
         for (lane, output) in tile.iter_mut().enumerate() {
-            let mut sum = 0.0;
+            let mut sum = panel.bias[lane];
             for (value, weights) in row.iter().zip(panel.weights) {
-                sum += value * weights[lane];
+                sum = value.mul_add(weights[lane], sum);
             }
-            *output = clamp(sum + panel.bias[lane], panel.bounds);
+            *output = clamp(sum, panel.bounds);
         }
     }
 }

@@ -20,17 +20,17 @@ fn check(geometry: &Geometry, seed: u64) {
     for index in 0..out_h * out_w * out_c {
         let (y, x, channel) = (index / out_c / out_w, index / out_c % out_w, index % out_c);
         let weights = &weights[channel * kernel[0] * kernel[1] * depth..];
-        let mut sum = 0.0f32;
+        let mut sum = bias[channel];
         for tap in 0..kernel[0] * kernel[1] {
             let (iy, ix) = (position(0, y, tap / kernel[1]), position(1, x, tap % kernel[1]));
             if (0..in_h as isize).contains(&iy) && (0..in_w as isize).contains(&ix) {
                 let pixel = (iy as usize * in_w + ix as usize) * in_c + channel / (out_c / groups) * depth;
                 for ci in 0..depth {
-                    sum += input[pixel + ci] * weights[tap * depth + ci];
+                    sum = input[pixel + ci].mul_add(weights[tap * depth + ci], sum);
                 }
             }
         }
-        expected.push((sum + bias[channel]).clamp(min, max));
+        expected.push(sum.clamp(min, max));
     }
     let input = misaligned(&input);
     for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {

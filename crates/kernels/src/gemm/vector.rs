@@ -8,13 +8,13 @@ use crate::simd::{Avx2, Avx512};
 use crate::simd::{LANES, Simd};
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 pub(super) fn avx2(panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; LANES]]) {
     body::<_, 6>(Avx2::new(), panel, rows, stride, tile);
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) fn avx512(panel: &Panel, rows: &[f32], stride: usize, tile: &mut [[f32; LANES]]) {
     body::<_, 12>(Avx512::new(), panel, rows, stride, tile);
 }
@@ -48,17 +48,17 @@ fn multiply<S: Simd, const N: usize>(
     let depth = panel.weights.len();
     // All rows but the last are `stride` long; each has the panel's depth.
     let rows = &rows[..(N - 1) * stride + depth];
-    let mut sums = [simd.splat(0.0); N];
+    let mut sums = [simd.load(panel.bias); N];
     for (k, weights) in panel.weights.iter().enumerate() {
         let weights = simd.load(weights);
         for (i, sum) in sums.iter_mut().enumerate() {
             // SAFETY: `i < N` and `k < depth`, so the element is inside `rows`.
             let value = unsafe { *rows.get_unchecked(i * stride + k) };
-            *sum = simd.add(*sum, simd.mul(simd.splat(value), weights));
+            *sum = simd.fma(simd.splat(value), weights, *sum);
         }
     }
-    let (bias, bounds) = (simd.load(panel.bias), simd.splat_bounds(panel.bounds));
+    let bounds = simd.splat_bounds(panel.bounds);
     for (&sum, output) in sums.iter().zip(tile) {
-        simd.store(simd.clamp(simd.add(sum, bias), bounds), output);
+        simd.store(simd.clamp(sum, bounds), output);
     }
 }

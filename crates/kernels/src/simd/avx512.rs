@@ -1,4 +1,4 @@
-//! Sixteen lanes in AVX-512: one register. FMA is not used; it would change roundings.
+//! Sixteen lanes in AVX-512: one register.
 
 use std::arch::x86_64::*;
 
@@ -6,13 +6,13 @@ use super::{LANES, Simd};
 use crate::Activation;
 use crate::quantized::Output;
 
-/// Proof that this CPU has AVX-512 F, BW, DQ, VL and VNNI.
+/// Proof that this CPU has AVX-512 F, BW, DQ and VL.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
 impl Avx512 {
     /// The proof is that the caller runs.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     pub(crate) fn new() -> Avx512 {
         Avx512(())
     }
@@ -68,6 +68,12 @@ impl Simd for Avx512 {
     fn mul(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
     }
 
     #[inline(always)]

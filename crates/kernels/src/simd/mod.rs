@@ -44,6 +44,8 @@ pub(crate) trait Simd: Copy {
     fn store(self, value: Self::F32, to: &mut [f32; LANES]);
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a.mul_add(b, c)`: rounds once.
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a > b { a } else { b }`
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
@@ -114,12 +116,12 @@ pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
 macro_rules! rows {
     (fn($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,fma")]
         pub(crate) fn avx2($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx2::new(), $($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         pub(crate) fn avx512($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx512::new(), $($arg),*)
         }
