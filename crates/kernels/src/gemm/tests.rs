@@ -12,7 +12,7 @@ fn check(geometry: &Geometry, seed: u64) {
     let input = random.floats(geometry.input_len());
     let weights = random.floats(out_c * kernel[0] * kernel[1] * depth);
     let bias = random.floats(out_c);
-    let residual = (seed % 2 == 0).then(|| random.floats(geometry.output_len()));
+    let residual = seed.is_multiple_of(2).then(|| random.floats(geometry.output_len()));
     let (min, max) = (-random.unit() * 3.0, random.unit() * 3.0);
     let position = |axis: usize, window: usize, tap: usize| {
         (window * geometry.stride[axis] + tap * geometry.dilation[axis]) as isize - geometry.padding[axis] as isize
@@ -66,7 +66,8 @@ fn tiles_cover_the_pixels_evenly() {
 /// Windows of more elements than the first-level cache takes weights of, in long pieces and in short ones.
 #[test]
 fn deep_windows_are_multiplied_in_blocks() {
-    for (kernel, channels) in [([1, 1], 1000), ([3, 3], 300), ([5, 5], 40), ([7, 7], 3), ([3, 1], 2000)] {
+    for (kernel, channels) in [([1, 1], 1000), ([3, 3], 300), ([5, 5], 40), ([7, 7], 3), ([3, 1], 2000), ([1, 1], 1024)]
+    {
         let input = [9, 8, channels];
         let padding = kernel.map(|size| size / 2);
         let geometry = Geometry { input, output: [9, 8, 37], kernel, padding, ..Geometry::matrix(1, 1, 1) };

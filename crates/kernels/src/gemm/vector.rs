@@ -1,6 +1,7 @@
 //! The vector rows: a tile's sums stay in registers while the pixels and the weights stream past.
 
 use super::Tile;
+use crate::memory::{prefetch, prefetch_to_write};
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -93,7 +94,16 @@ unsafe fn body<S: Simd, const R: usize, const V: usize>(simd: S, tile: &Tile) {
                 };
             }
         }
-        let mut weights = tile.weights;
+        for i in 0..R {
+            for v in 0..V {
+                let at = i * tile.stride + v * LANES;
+                prefetch_to_write(tile.output.wrapping_add(at));
+                if !tile.residual.is_null() {
+                    prefetch(tile.residual.wrapping_add(at));
+                }
+            }
+        }
+        let (mut weights, mut ahead) = (tile.weights, tile.ahead);
         for piece in 0..tile.count {
             let mut rows = [tile.output.cast_const(); R];
             for (i, row) in rows.iter_mut().enumerate() {
@@ -111,6 +121,8 @@ unsafe fn body<S: Simd, const R: usize, const V: usize>(simd: S, tile: &Tile) {
                     }
                 }
                 weights = weights.add(V * LANES);
+                prefetch(ahead);
+                ahead = ahead.wrapping_add(tile.ahead_step);
             }
         }
         let bounds = simd.splat_bounds(tile.bounds);
