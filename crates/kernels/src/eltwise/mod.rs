@@ -37,8 +37,8 @@ pub static TABLE: Table<Kernel> = Table {
     rows: &[
         #[cfg(target_arch = "x86_64")]
         Row {
-            name: "eltwise_avx512_vnni",
-            isa: Isa::Avx512Vnni,
+            name: "eltwise_avx512",
+            isa: Isa::Avx512,
             kernel: Kernel {
                 q_add: vector::q_add::avx512,
                 lookup: scalar::lookup,

@@ -1,4 +1,4 @@
-//! Sixteen lanes in NEON: four registers. Fused multiply-add is not used; it would change roundings.
+//! Sixteen lanes in NEON: four registers.
 
 use std::arch::aarch64::*;
 
@@ -76,6 +76,11 @@ impl Simd for Neon {
     #[inline(always)]
     fn mul(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
         each!(|a, b| vmulq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: [float32x4_t; 4], b: [float32x4_t; 4], c: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b, c| vfmaq_f32(c, a, b))
     }
 
     #[inline(always)]
