@@ -1,11 +1,7 @@
 //! The vector rows: a tile's sums stay in registers while the pixels and the weights stream past.
 
 use super::Tile;
-#[cfg(target_arch = "aarch64")]
-use crate::simd::Neon;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{LANES, Simd};
+use crate::simd::{Avx2, Avx512, LANES, Simd};
 
 /// Calls the function for the tile's height and its vectors: `height!(tile, vectors, [1 2 3], function)`.
 macro_rules! of_height {
@@ -19,7 +15,6 @@ macro_rules! of_height {
 
 /// # Safety
 /// As [`super::Run`].
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn avx512(tile: &Tile) {
     /// # Safety
@@ -41,7 +36,6 @@ pub(super) unsafe fn avx512(tile: &Tile) {
 
 /// # Safety
 /// As [`super::Run`].
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn avx2(tile: &Tile) {
     /// # Safety
@@ -50,22 +44,6 @@ pub(super) unsafe fn avx2(tile: &Tile) {
     unsafe fn multiply<const R: usize, const V: usize>(tile: &Tile) {
         // SAFETY: the same condition.
         unsafe { body::<_, R, V>(Avx2::new(), tile) }
-    }
-    // SAFETY: the same condition.
-    unsafe { of_height!(tile, 1, [1 2 3 4 5 6], multiply) }
-}
-
-/// # Safety
-/// As [`super::Run`].
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-pub(super) unsafe fn neon(tile: &Tile) {
-    /// # Safety
-    /// As [`super::Run`].
-    #[target_feature(enable = "neon")]
-    unsafe fn multiply<const R: usize, const V: usize>(tile: &Tile) {
-        // SAFETY: the same condition.
-        unsafe { body::<_, R, V>(Neon::new(), tile) }
     }
     // SAFETY: the same condition.
     unsafe { of_height!(tile, 1, [1 2 3 4 5 6], multiply) }
