@@ -131,34 +131,39 @@ impl fmt::Display for Layer {
 struct Job {
     layer: Layer,
     convolution: Conv2d,
-    input: Aligned<f32>,
-    residual: Option<Aligned<f32>>,
-    output: Aligned<f32>,
     scratch: AlignedBytes,
+}
+
+/// Input, residual and output, for all layers of a network: as in a session, whose tensors take the places of earlier ones.
+struct Tensors([Aligned<f32>; 3]);
+
+impl Tensors {
+    fn new(layers: Layers) -> Tensors {
+        let of = |geometry: Geometry| geometry.input_len().max(geometry.output_len());
+        let len = Layer::all(layers).map(|layer| of(layer.geometry)).max().unwrap_or(0);
+        Tensors([floats(len), floats(len), floats(len)])
+    }
+}
+
+fn floats(len: usize) -> Aligned<f32> {
+    let values: Vec<f32> = (0..len).map(|i| (i * 89 % 255) as f32 / 128.0 - 1.0).collect();
+    Aligned::from(&values[..])
 }
 
 impl Job {
     fn new(layer: Layer, isa: Isa) -> Job {
         let Geometry { kernel, input: [.., depth], output: [.., channels], .. } = layer.geometry;
-        let floats = |len: usize| -> Aligned<f32> {
-            let values: Vec<f32> = (0..len).map(|i| (i * 89 % 255) as f32 / 128.0 - 1.0).collect();
-            Aligned::from(&values[..])
-        };
         let weights = floats(kernel[0] * kernel[1] * depth * channels);
         let choice = Choice::UpTo(isa);
         let convolution = Conv2d::new(choice, &layer.geometry, &weights, None, [0.0, f32::INFINITY], 1);
-        Job {
-            input: floats(layer.geometry.input_len()),
-            residual: layer.residual.then(|| floats(layer.geometry.output_len())),
-            output: Aligned::zeroed(layer.geometry.output_len()),
-            scratch: AlignedBytes::zeroed(convolution.scratch_bytes()),
-            layer,
-            convolution,
-        }
+        Job { scratch: AlignedBytes::zeroed(convolution.scratch_bytes()), layer, convolution }
     }
 
-    fn run(&mut self, pool: &ThreadPool) {
-        self.convolution.run(pool, &self.input, self.residual.as_deref(), &mut self.output, &mut self.scratch);
+    fn run(&mut self, pool: &ThreadPool, Tensors([input, residual, output]): &mut Tensors) {
+        let Layer { geometry, residual: adds, .. } = self.layer;
+        let output = &mut output[..geometry.output_len()];
+        let residual = adds.then(|| &residual[..output.len()]);
+        self.convolution.run(pool, &input[..geometry.input_len()], residual, output, &mut self.scratch);
     }
 }
 
@@ -176,8 +181,14 @@ fn network(bencher: Bencher, name: &str, layers: Layers) {
     // Each layer of the network has weights of its own, which other layers' displace from the caches.
     let each = Layer::all(layers).flat_map(|layer| std::iter::repeat_n(layer, layer.count));
     let mut jobs: Vec<Job> = each.map(|layer| Job::new(layer, isa(name))).collect();
+    let mut tensors = Tensors::new(layers);
     let total: usize = jobs.iter().map(|job| job.layer.multiply_adds()).sum();
-    bencher.counter(ItemsCount::new(total)).bench_local(|| jobs.iter_mut().for_each(|job| job.run(&pool)));
+    bencher.counter(ItemsCount::new(total)).bench_local(|| {
+        for job in &mut jobs {
+            job.run(&pool, &mut tensors);
+            tensors.0.rotate_right(1);
+        }
+    });
 }
 
 #[divan::bench(args = rows())]
@@ -197,15 +208,16 @@ fn resnet_50(bencher: Bencher, name: &str) {
 
 /// Each layer by itself.
 #[divan::bench(args = Case::all())]
-fn layer(bencher: Bencher, Case { name, layer, .. }: &Case) {
+fn layer(bencher: Bencher, Case { name, layers, layer, .. }: &Case) {
     let pool = ThreadPool::new(1);
-    let mut job = Job::new(*layer, isa(name));
-    bencher.counter(ItemsCount::new(layer.multiply_adds())).bench_local(|| job.run(&pool));
+    let (mut job, mut tensors) = (Job::new(*layer, isa(name)), Tensors::new(layers));
+    bencher.counter(ItemsCount::new(layer.multiply_adds())).bench_local(|| job.run(&pool, &mut tensors));
 }
 
 struct Case {
     name: &'static str,
     network: &'static str,
+    layers: Layers,
     layer: Layer,
 }
 
@@ -213,9 +225,9 @@ impl Case {
     fn all() -> Vec<Case> {
         let networks = [("mobilenet_v2", MOBILENET_V2), ("resnet_18", RESNET_18), ("resnet_50", RESNET_50)];
         let cases = |name| {
-            networks
-                .into_iter()
-                .flat_map(move |(network, layers)| Layer::all(layers).map(move |layer| Case { name, network, layer }))
+            networks.into_iter().flat_map(move |(network, layers)| {
+                Layer::all(layers).map(move |layer| Case { name, network, layers, layer })
+            })
         };
         rows().into_iter().flat_map(cases).collect()
     }

@@ -116,8 +116,10 @@ impl Step {
                 });
             }
             Kernel::Conv2d(conv) => {
-                each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    conv.run(pool, input, None, output, scratch);
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
                 });
             }
             Kernel::DepthwiseConv2d(conv) => {

@@ -64,6 +64,14 @@ struct Tile {
     len: usize,
     /// `[piece][len][columns, on whole vectors]`
     weights: *const f32,
+    /// Weights that will be used soon, and how far a kernel gets ahead in them with each element.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "the boards' CPUs foresee what is read in order")
+    )]
+    ahead: *const f32,
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "as above"))]
+    ahead_step: usize,
     /// What the sums of each column begin as, on whole vectors; null where they begin as what is in the output.
     start: *const f32,
     /// The first element; rows are `stride` elements apart.
@@ -106,7 +114,7 @@ pub static TABLE: Table<Kernel> = Table {
 };
 
 /// Bytes of the image that the pixels of a band read, about: they stay in the second-level cache while all panels pass.
-const BAND_BYTES: usize = 192 << 10;
+const BAND_BYTES: usize = 384 << 10;
 /// Bytes of pointers that a band has at most, unless a single tile has more.
 const POINTERS_BYTES: usize = 64 << 10;
 /// Bytes of a panel's weights that are used by all tiles of a band before the next: they stay in the first-level cache.
@@ -212,7 +220,7 @@ impl Conv2d {
     /// Bytes of scratch memory of a thread, on whole cache lines.
     fn part_bytes(&self) -> usize {
         let pointers = self.band * self.pieces.count * size_of::<*const f32>();
-        pointers.next_multiple_of(ALIGNMENT) + self.pieces.lines_bytes(&self.geometry, self.band)
+        pointers.next_multiple_of(ALIGNMENT) + self.pieces.copies_bytes(&self.geometry, self.band)
     }
 
     /// Convolves one image, and adds `residual`, which has the shape of the output. What `scratch` holds is of no matter.
@@ -275,7 +283,9 @@ impl Conv2d {
             let weights = &self.weights[(task.group * width + panel) * depth..][..lanes * depth];
             let bias = &self.bias[task.group * width + panel..][..lanes];
             for block in self.pieces.blocks(BLOCK_BYTES / size_of::<f32>() / lanes) {
-                for (start, height) in tiles(task.pixels.len(), rows) {
+                let (at, len) = (self.pieces.at(&block) * lanes, block.count * block.len * lanes);
+                let count = task.pixels.len().div_ceil(rows);
+                for (index, (start, height)) in tiles(task.pixels.len(), rows).enumerate() {
                     let place = (task.pixels.start + start) * stride + first;
                     let columns = columns.min(channels - panel);
                     // The last element of the tile is inside the output, and so is that of the residual.
@@ -286,7 +296,10 @@ impl Conv2d {
                         count: block.count,
                         offset: task.group * (self.geometry.input[2] / self.geometry.groups) + block.offset,
                         len: block.len,
-                        weights: weights[(block.first * self.pieces.len + block.offset) * lanes..].as_ptr(),
+                        weights: weights[at..][..len].as_ptr(),
+                        // The next block, of which each tile has a share fetched.
+                        ahead: weights.as_ptr().wrapping_add(at + len + len * index / count),
+                        ahead_step: lanes / count,
                         start: if block.is_first { bias.as_ptr() } else { std::ptr::null() },
                         output: output.start().wrapping_add(place),
                         residual: residual.map_or(std::ptr::null(), |residual| residual[place..].as_ptr()),
@@ -321,11 +334,13 @@ fn tiles(pixels: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
 
 /// How many pixels a band has, and how many tasks share its panels.
 fn share(geometry: &Geometry, pieces: &Pieces, rows: usize, panels: usize, threads: usize) -> (usize, usize) {
-    let [height, width, channels] = geometry.input;
     let pixels = (geometry.output[0] * geometry.output[1]).max(1);
-    let image = height * width * channels * size_of::<f32>();
+    // What a pixel reads and those before it did not.
+    let steps = [0, 1].map(|axis| geometry.stride[axis].min(geometry.kernel[axis]));
+    let pixel = steps[0] * steps[1] * geometry.input[2] * size_of::<f32>();
+    let image = pixels * pixel;
     let weights = geometry.output[2] / geometry.groups * pieces.count * pieces.len * size_of::<f32>();
-    let of_cache = (BAND_BYTES * pixels / image.max(1)).max(rows);
+    let of_cache = (BAND_BYTES / pixel.max(1)).max(rows);
     let of_pointers = (POINTERS_BYTES / (pieces.count * size_of::<*const f32>()).max(1)).max(rows);
     let most = of_cache.min(of_pointers).min(pixels);
     if threads == 1 {

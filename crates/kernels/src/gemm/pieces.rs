@@ -9,6 +9,10 @@ use crate::memory::ALIGNMENT;
 /// With fewer channels, taps are too short to be pieces of their own.
 const FEW_CHANNELS: usize = 16;
 
+/// Pixels that lie a multiple of so many bytes apart share a set of the first-level cache, which holds fewer of them than a
+/// tile has rows.
+const ALIASES: usize = 4096;
+
 /// How windows fall into pieces, in the order in which they are multiplied: the taps, or the lines of taps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pieces {
@@ -18,8 +22,18 @@ pub(super) struct Pieces {
     pub len: usize,
     /// Whether a piece is all taps of a line.
     whole_lines: bool,
-    /// Whether lines of the image are copied with their padding, since pieces reach into it.
-    copies: bool,
+    copies: Copies,
+}
+
+/// What is copied so that pieces can point to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copies {
+    /// Nothing: pieces lie in the image.
+    Nothing,
+    /// Lines with their padding, since pieces reach into it.
+    Lines,
+    /// Each piece, a cache line further from the one before than in the image.
+    Each,
 }
 
 /// A part of all windows that is multiplied before the next.
@@ -43,16 +57,21 @@ impl Pieces {
         let inside = padding[1] == 0 && end <= width;
         let whole_lines = adjacent && (inside || channels < FEW_CHANNELS);
         if whole_lines {
-            Pieces { count: kernel[0], len: kernel[1] * depth, whole_lines, copies: !inside }
+            let copies = if inside { Copies::Nothing } else { Copies::Lines };
+            Pieces { count: kernel[0], len: kernel[1] * depth, whole_lines, copies }
         } else {
-            Pieces { count: kernel[0] * kernel[1], len: depth, whole_lines, copies: false }
+            let aliases = (stride[1] * channels * size_of::<f32>()).is_multiple_of(ALIASES) && channels > 0;
+            let copies = if aliases && kernel == [1, 1] && groups == 1 { Copies::Each } else { Copies::Nothing };
+            Pieces { count: kernel[0] * kernel[1], len: depth, whole_lines, copies }
         }
     }
 
-    /// Bytes of the lines that windows of `band` pixels need a copy of.
-    pub fn lines_bytes(&self, geometry: &Geometry, band: usize) -> usize {
-        if !self.copies {
-            return 0;
+    /// Bytes of what windows of `band` pixels need a copy of.
+    pub fn copies_bytes(&self, geometry: &Geometry, band: usize) -> usize {
+        match self.copies {
+            Copies::Nothing => return 0,
+            Copies::Each => return band * (self.len * size_of::<f32>() + ALIGNMENT),
+            Copies::Lines => {}
         }
         // A band may begin at the end of a line and end at the start of another.
         let lines = (band.saturating_sub(1).div_ceil(geometry.output[1].max(1)) + 1).min(geometry.output[0]);
@@ -81,8 +100,13 @@ impl Pieces {
         })
     }
 
+    /// Elements of a window before those of `block`.
+    pub fn at(&self, block: &Block) -> usize {
+        block.first * self.len + block.offset
+    }
+
     /// For each tile of the pixels, in order, the pointers `[piece][pixel]`; the tiles are those of [`tiles`]. `zeros` stands
-    /// for padding; `scratch` has room for the pointers and for [`Pieces::lines_bytes`].
+    /// for padding; `scratch` has room for the pointers and for [`Pieces::copies_bytes`].
     ///
     /// # Panics
     /// When `scratch` is too small.
@@ -97,10 +121,13 @@ impl Pieces {
     ) -> &'s [*const f32] {
         let count = pixels.len() * self.count;
         let bytes = (count * size_of::<*const f32>()).next_multiple_of(ALIGNMENT);
-        let (pointers, lines) = scratch.split_at_mut(bytes);
+        let (pointers, copies) = scratch.split_at_mut(bytes);
         assert!(pointers.as_ptr().cast::<*const f32>().is_aligned(), "scratch begins on a cache line");
-        let image =
-            if self.copies { Image::padded(geometry, input, &pixels, lines) } else { Image::of(geometry, input) };
+        let copies = bytemuck::cast_slice_mut::<u8, f32>(copies);
+        let image = match self.copies {
+            Copies::Lines => Image::padded(geometry, input, &pixels, copies),
+            Copies::Nothing | Copies::Each => Image::of(geometry, input),
+        };
         let start = pointers.as_mut_ptr().cast::<*const f32>();
         let mut to = start;
         for (first, height) in tiles(pixels.len(), rows) {
@@ -129,7 +156,16 @@ impl Pieces {
             }
         }
         // SAFETY: all of them were written.
-        unsafe { std::slice::from_raw_parts(start, count) }
+        let pointers = unsafe { std::slice::from_raw_parts_mut(start, count) };
+        if self.copies == Copies::Each {
+            let pitch = self.len + ALIGNMENT / size_of::<f32>();
+            for (pointer, copy) in pointers.iter_mut().zip(copies.chunks_exact_mut(pitch)) {
+                // SAFETY: it points to a piece of the image, or to as many zeros.
+                copy[..self.len].copy_from_slice(unsafe { std::slice::from_raw_parts(*pointer, self.len) });
+                *pointer = copy.as_ptr();
+            }
+        }
+        pointers
     }
 }
 
@@ -151,13 +187,13 @@ impl Image {
     }
 
     /// Copies the lines under the windows `pixels`.
-    fn padded(geometry: &Geometry, input: &[f32], pixels: &Range<usize>, scratch: &mut [u8]) -> Image {
+    fn padded(geometry: &Geometry, input: &[f32], pixels: &Range<usize>, copy: &mut [f32]) -> Image {
         let Geometry { input: [height, width, channels], output: [_, out_width, _], stride, padding, .. } = *geometry;
         let (first, last) = (pixels.start / out_width, (pixels.end - 1) / out_width);
         let first = (first * stride[0]).saturating_sub(padding[0]).min(height);
         let end = (last * stride[0] + reach(geometry)).saturating_sub(padding[0]).clamp(first, height);
         let (line_len, before) = (line_len(geometry), padding[1] * channels);
-        let copy = &mut bytemuck::cast_slice_mut::<u8, f32>(scratch)[..(end - first) * line_len];
+        let copy = &mut copy[..(end - first) * line_len];
         let lines = input[first * width * channels..end * width * channels].chunks_exact((width * channels).max(1));
         for (line, to) in lines.zip(copy.chunks_exact_mut(line_len)) {
             let kept = line.len().min(line_len - before.min(line_len));

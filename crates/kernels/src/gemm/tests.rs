@@ -66,7 +66,8 @@ fn tiles_cover_the_pixels_evenly() {
 /// Windows of more elements than the first-level cache takes weights of, in long pieces and in short ones.
 #[test]
 fn deep_windows_are_multiplied_in_blocks() {
-    for (kernel, channels) in [([1, 1], 1000), ([3, 3], 300), ([5, 5], 40), ([7, 7], 3), ([3, 1], 2000)] {
+    for (kernel, channels) in [([1, 1], 1000), ([3, 3], 300), ([5, 5], 40), ([7, 7], 3), ([3, 1], 2000), ([1, 1], 1024)]
+    {
         let input = [9, 8, channels];
         let padding = kernel.map(|size| size / 2);
         let geometry = Geometry { input, output: [9, 8, 37], kernel, padding, ..Geometry::matrix(1, 1, 1) };

@@ -1,6 +1,7 @@
 //! The vector rows: a tile's sums stay in registers while the pixels and the weights stream past.
 
 use super::Tile;
+use crate::memory::{prefetch, prefetch_to_write};
 use crate::simd::{Avx2, Avx512, LANES, Simd};
 
 /// Calls the function for the tile's height and its vectors: `height!(tile, vectors, [1 2 3], function)`.
@@ -71,7 +72,16 @@ unsafe fn body<S: Simd, const R: usize, const V: usize>(simd: S, tile: &Tile) {
                 };
             }
         }
-        let mut weights = tile.weights;
+        for i in 0..R {
+            for v in 0..V {
+                let at = i * tile.stride + v * LANES;
+                prefetch_to_write(tile.output.wrapping_add(at));
+                if !tile.residual.is_null() {
+                    prefetch(tile.residual.wrapping_add(at));
+                }
+            }
+        }
+        let (mut weights, mut ahead) = (tile.weights, tile.ahead);
         for piece in 0..tile.count {
             let mut rows = [tile.output.cast_const(); R];
             for (i, row) in rows.iter_mut().enumerate() {
@@ -89,6 +99,8 @@ unsafe fn body<S: Simd, const R: usize, const V: usize>(simd: S, tile: &Tile) {
                     }
                 }
                 weights = weights.add(V * LANES);
+                prefetch(ahead);
+                ahead = ahead.wrapping_add(tile.ahead_step);
             }
         }
         let bounds = simd.splat_bounds(tile.bounds);

@@ -59,21 +59,37 @@ pub(super) fn kernel(
     Ok(selected.unwrap_or_else(|| context.plain()))
 }
 
-/// The operands of an addition of two stored activations of one shape.
-pub(super) fn quantized_addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+/// The operands of an addition of two quantized activations or of two float tensors, as [`addition_of`].
+pub(super) fn addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+    quantized_addition(graph, node).or_else(|| float_addition(graph, node))
+}
+
+fn quantized_addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+    addition_of(graph, node, is_stored)
+}
+
+fn float_addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+    addition_of(graph, node, |ty| ty.dtype == DType::F32)
+}
+
+/// The operands of an addition of two tensors of such a type, of the same shape and neither constant.
+fn addition_of(graph: &Graph, node: &Node, takes: impl Fn(&TensorType) -> bool) -> Option<[ValueId; 2]> {
     let (Op::Binary(op), [Some(a), Some(b)], [out]) = (&node.op, &node.inputs[..], &node.outputs[..]) else {
         return None;
     };
-    let ids = [*a, *b, *out];
-    let stored = ids.iter().all(|id| is_stored(&graph.value(*id).ty) && graph.constant(*id).is_none());
-    let same = ids.iter().all(|id| graph.value(*id).ty.shape == graph.value(*out).ty.shape);
-    (op.kind == BinaryKind::Add && stored && same).then_some([*a, *b])
+    let (ids, shape) = ([*a, *b, *out], &graph.value(*out).ty.shape);
+    let ty = |id: &ValueId| &graph.value(*id).ty;
+    let taken = ids.iter().all(|id| takes(ty(id)) && ty(id).shape == *shape && graph.constant(*id).is_none());
+    (op.kind == BinaryKind::Add && taken).then_some([*a, *b])
 }
 
-/// Whether a node is a convolution that the quantized kernels take.
-pub(super) fn is_quantized_convolution(graph: &Graph, node: &Node) -> bool {
+/// Whether a node is a convolution whose kernel can add a residual: a quantized one, or one of floats that nothing clamps before
+/// the addition.
+pub(super) fn adds_residuals(graph: &Graph, node: &Node) -> bool {
     let context = Context { graph, node, choice: Choice::Best, threads: 1 };
-    matches!(node.op, Op::Conv2d(_)) && !context.is_empty() && context.quantized_weights().is_some()
+    let Op::Conv2d(op) = &node.op else { return false };
+    let float = || op.activation == Activation::None && context.convolution_weights().is_some();
+    !context.is_empty() && (context.quantized_weights().is_some() || float())
 }
 
 /// Whether it is a quantized activation of the type that kernels take.
@@ -87,13 +103,24 @@ impl<'g> Context<'g> {
         if let Some(weights) = self.quantized_weights() {
             return self.quantized_conv2d(geometry, &weights, op.activation, residual).map(Some);
         }
-        // The kernel multiplies padding, too, and zero times infinity is not zero.
-        let finite = |(values, _): &(&[f32], _)| values.iter().all(|weight| weight.is_finite());
-        Ok(self.float_weights().filter(finite).map(|(values, bias)| {
-            let bounds = op.activation.bounds().into();
-            let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
-            self.image(Kernel::Conv2d(kernel))
-        }))
+        let Some((values, bias)) = self.convolution_weights() else { return Ok(None) };
+        let (activation, other) = match residual {
+            Some(add) => self.float_residual(add).map(|(activation, other)| (activation, Some(other)))?,
+            None => (op.activation, None),
+        };
+        let bounds = activation.bounds().into();
+        let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
+        let mut selected = self.image(Kernel::Conv2d(kernel));
+        selected.operands.extend(other.map(Some));
+        Ok(Some(selected))
+    }
+
+    /// What is applied to the sum of this node's result and another value, and that value.
+    fn float_residual(&self, add: &Node) -> Result<(Activation, ValueId), GraphError> {
+        let Op::Binary(op) = &add.op else { return Err(GraphError::Structure("a residual is an addition".into())) };
+        let [a, b] = float_addition(self.graph, add)
+            .ok_or_else(|| GraphError::Structure("a residual addition is of two float tensors".into()))?;
+        Ok((op.activation, if a == self.node.outputs[0] { b } else { a }))
     }
 
     fn fully_connected(&self, op: &FullyConnected) -> Result<Option<Selected>, GraphError> {
@@ -380,6 +407,11 @@ impl<'g> Context<'g> {
     /// Whether the first input and the output are floats.
     fn is_of_floats(&self) -> bool {
         self.input(0).dtype == DType::F32 && self.output().dtype == DType::F32
+    }
+
+    /// Weights and bias of a convolution of floats whose kernel multiplies padding, too: zero times infinity is not zero.
+    fn convolution_weights(&self) -> Option<(&'g [f32], Option<&'g [f32]>)> {
+        self.float_weights().filter(|(values, _)| values.iter().all(|weight| weight.is_finite()))
     }
 
     /// Weights and bias, where the operator is of floats and they are known.
