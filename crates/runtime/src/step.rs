@@ -16,6 +16,7 @@ use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
+use kinglet_kernels::transpose::Transpose;
 
 use crate::{RuntimeError, StepInfo};
 
@@ -67,6 +68,8 @@ pub(crate) enum Kernel {
     QSoftmax(QSoftmax),
     Quantize(Quantize),
     Dequantize(Dequantize),
+    /// Of elements of 32 bits.
+    Transpose(Transpose),
     /// The operator's own plain loops.
     Plain(Op),
 }
@@ -174,6 +177,10 @@ impl Step {
             }
             Kernel::Quantize(quantize) => quantize.run(pool, operands.floats(0), activations_mut(output)),
             Kernel::Dequantize(dequantize) => dequantize.run(pool, operands.activations(0), floats_mut(output)),
+            Kernel::Transpose(transpose) => {
+                let (input, output) = (bytemuck::cast_slice(operands.bytes(0)), bytemuck::cast_slice_mut(output));
+                transpose.run::<u32>(pool, input, output);
+            }
             Kernel::Plain(op) => {
                 let mut views: [Option<TensorRef<'_>>; MAX_INPUTS] = [None; MAX_INPUTS];
                 for (index, view) in views.iter_mut().enumerate().take(self.inputs.len()) {
@@ -209,6 +216,7 @@ impl Kernel {
             Kernel::QSoftmax(kernel) => kernel.kernel_name(),
             Kernel::Quantize(kernel) => kernel.kernel_name(),
             Kernel::Dequantize(kernel) => kernel.kernel_name(),
+            Kernel::Transpose(kernel) => kernel.kernel_name(),
             Kernel::Plain(_) => "plain",
         }
     }

@@ -130,6 +130,7 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// They can be read.
     #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::F32 {
         // SAFETY: as this function's; an array asks for no more alignment than its items.
         unsafe {
@@ -147,6 +148,7 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// They can be written.
     #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
     unsafe fn store_first(self, value: Self::F32, to: *mut f32, count: usize) {
         // SAFETY: as this function's; an array asks for no more alignment than its items.
         unsafe {
@@ -176,6 +178,11 @@ pub(crate) trait Simd: Copy {
 pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
     let x = if x > min { x } else { min };
     if x < max { x } else { max }
+}
+
+/// The same bounds, with zeros of such signs that instructions which order −0 before +0 clamp to the same bits as [`clamp`].
+pub(crate) fn ordered([min, max]: [f32; 2]) -> [f32; 2] {
+    [if min == 0.0 { 0.0 } else { min }, if max == 0.0 { -0.0 } else { max }]
 }
 
 /// Defines the functions `avx2`, `avx512` and `neon`, where the architecture has them, that run a generic body over
