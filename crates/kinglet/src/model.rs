@@ -86,7 +86,7 @@ impl Model {
 
     fn import(bytes: &[u8], place: &str, name: &str) -> Result<Model, Error> {
         let wrong = |error| Error::Import { model: place.to_owned(), error };
-        let kinglet_import::Model { mut graph, description } = kinglet_import::import(bytes, place).map_err(wrong)?;
+        let kinglet_import::Model { mut graph, description, .. } = kinglet_import::import(bytes, place).map_err(wrong)?;
         passes::optimize(&mut graph).map_err(|error| wrong(error.into()))?;
         graph.name = name.to_owned();
         Ok(Model {
