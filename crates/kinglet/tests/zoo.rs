@@ -29,6 +29,7 @@ fn entry() -> Entry {
         address: "https://models.example/a/b/test.tflite",
         sha256: SHA256,
         size: SIZE as u64,
+        architecture: None,
         labels: LabelSet::ImageNet,
         preprocess: PreprocessOptions::default(),
         licence: "MIT",

@@ -13,37 +13,44 @@ mod zip;
 
 pub use architectures::{Architecture, Builder, Layers};
 
-use crate::{ImportError, Model};
+use crate::{ImportError, Model, Options};
 use state_dict::StateDict;
 
-/// What a file of parameters leaves open.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The network, which need not be one of [`architectures::ARCHITECTURES`]; else it is recognized.
-    pub architecture: Option<Architecture>,
-    /// Rows and columns of the image; else as many as the network was made for.
-    pub size: Option<[usize; 2]>,
-}
-
 /// Reads a checkpoint in the zip format.
-pub fn import_zip(bytes: &[u8], name: &str, options: &Options) -> Result<Model, ImportError> {
+pub fn import_zip(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, ImportError> {
     model(checkpoint::from_zip(bytes)?, bytes.len(), name, options)
 }
 
 /// Reads a checkpoint in the format before version 1.6.
-pub fn import_legacy(bytes: &[u8], name: &str, options: &Options) -> Result<Model, ImportError> {
+pub fn import_legacy(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, ImportError> {
     model(checkpoint::from_legacy(bytes)?, bytes.len(), name, options)
 }
 
 /// Reads safetensors.
-pub fn import_safetensors(bytes: &[u8], name: &str, options: &Options) -> Result<Model, ImportError> {
+pub fn import_safetensors(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, ImportError> {
     model(safetensors::read(bytes)?, bytes.len(), name, options)
 }
 
-fn model(tensors: StateDict<'_>, file: usize, name: &str, options: &Options) -> Result<Model, ImportError> {
+fn model(tensors: StateDict<'_>, file: usize, name: &str, options: &Options<'_>) -> Result<Model, ImportError> {
     let tensors = state_dict::without_prefixes(tensors);
-    let (mut graph, architecture) = architectures::assemble(&tensors, options.architecture, options.size, file)?;
+    let (mut graph, architecture) = architectures::assemble(&tensors, options.architecture, size(options)?, file)?;
     graph.name = name.to_owned();
     graph.validate()?;
     Ok(Model { graph, description: String::new(), architecture: Some(architecture.name) })
+}
+
+/// Rows and columns of the image, where they were given.
+fn size(options: &Options<'_>) -> Result<Option<[usize; 2]>, ImportError> {
+    if !options.binds_something() {
+        return Ok(None);
+    }
+    let shapes: Vec<_> = options.shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+    match shapes[..] {
+        [("input", &[1, 3, rows, columns])] if options.sizes.is_empty() && options.values.is_empty() => {
+            Ok(Some([rows, columns]))
+        }
+        _ => Err(ImportError::Version(
+            "a checkpoint leaves open only the size of its image: input=1x3xROWSxCOLUMNS".to_owned(),
+        )),
+    }
 }

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use half::{bf16, f16};
 use kinglet_graph::checked_len;
 
-use crate::ImportError;
-
 /// The parameters of a model, by name.
 pub(super) type StateDict<'a> = BTreeMap<String, StoredTensor<'a>>;
 
@@ -146,15 +144,6 @@ impl<'a> StoredTensor<'a> {
             _ => values.push(self.element.read(self.bytes)),
         }
     }
-}
-
-/// Bounds what a model's tensors become: overlapping ones, which a hostile file may have, can be far larger than the file.
-pub(super) fn check_total(elements: usize, file: usize) -> Result<(), ImportError> {
-    // Parameters of one byte become floats of four.
-    if elements > file.saturating_add(1 << 20) {
-        return Err(ImportError::TooLarge(format!("its {file} bytes claim to hold {elements} parameters")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Entry {
     pub sha256: &'static str,
     /// The size of the file in bytes.
     pub size: u64,
+    /// What it computes, where the file holds parameters alone.
+    pub architecture: Option<&'static str>,
     /// The classes that it tells apart.
     pub labels: LabelSet,
     /// How its pictures are prepared, where that is not the usual for its input.
@@ -39,6 +41,8 @@ pub struct Entry {
 pub enum LabelSet {
     /// [`labels::imagenet`](crate::labels::imagenet).
     ImageNet,
+    /// [`labels::cifar10`](crate::labels::cifar10).
+    Cifar10,
 }
 
 /// Google's test data for the Edge TPU, at a pinned commit.
@@ -63,6 +67,7 @@ pub const ENTRIES: &[Entry] = &[
         address: coral!("tf2_mobilenet_v2_1.0_224_ptq.tflite"),
         sha256: "5d3137241276e79c86d14a74fe43581398ae0e815191d3dba45495b810840e8c",
         size: 4_070_174,
+        architecture: None,
         labels: LabelSet::ImageNet,
         preprocess: USUAL,
         licence: "Apache-2.0",
@@ -74,6 +79,7 @@ pub const ENTRIES: &[Entry] = &[
         address: coral!("mobilenet_v2_1.0_224_quant.tflite"),
         sha256: "7aad0c74c5e3c06e5eb3c827e13304fdd68a83da6087d92ee169c24ff9fd4776",
         size: 3_610_798,
+        architecture: None,
         labels: LabelSet::ImageNet,
         preprocess: USUAL,
         licence: "Apache-2.0",
@@ -85,6 +91,7 @@ pub const ENTRIES: &[Entry] = &[
         address: coral!("mobilenet_v1_0.25_128_quant.tflite"),
         sha256: "cb273c23ee76374b05b9583177e28aa19744858a7679c56a250e83d0333da785",
         size: 525_598,
+        architecture: None,
         labels: LabelSet::ImageNet,
         preprocess: USUAL,
         licence: "Apache-2.0",

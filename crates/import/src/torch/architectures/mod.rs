@@ -1,7 +1,7 @@
 //! The networks that a checkpoint's parameters may belong to, and how one is recognized by names and shapes.
 //!
 //! A new architecture is a file here, whose function says in [`Layers`] what the network computes, and a row in
-//! [`ARCHITECTURES`]. One that is nobody else's business need not be here: [`Options`](super::Options) takes any [`Architecture`].
+//! [`ARCHITECTURES`]. One that is nobody else's business need not be here: [`Options`](crate::Options) takes any [`Architecture`].
 
 mod efficientnet;
 mod googlenet;
@@ -19,8 +19,9 @@ use std::collections::BTreeSet;
 
 use kinglet_graph::{Graph, GraphError, ValueId};
 
-use super::state_dict::{StateDict, check_total};
+use super::state_dict::StateDict;
 use crate::ImportError;
+use crate::budget::Budget;
 use efficientnet::efficientnet_b0;
 use googlenet::googlenet;
 use inception_v3::inception_v3;
@@ -177,8 +178,10 @@ pub(super) fn assemble(
         };
         let differences = Differences::new(net.parameters(), checkpoint, architecture.unused);
         if differences.count() == 0 {
+            // Tensors may overlap in a hostile file, and be far larger than it.
+            let mut budget = Budget::of_file(file);
             let elements = net.parameters().iter().map(|one| one.shape.iter().product::<usize>());
-            check_total(elements.fold(0, usize::saturating_add), file)?;
+            elements.map(|count| count.saturating_mul(size_of::<f32>())).try_for_each(|bytes| budget.charge(bytes))?;
             let (net, output) = build(size.unwrap_or(usual))?;
             return Ok((net.fill(output)?, *architecture));
         }
