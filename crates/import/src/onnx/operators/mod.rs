@@ -73,8 +73,8 @@ fn standard(name: &str) -> Option<Translation> {
 }
 
 /// Whether operators of this kind are supported.
-pub fn is_known(operator: &Operator<'_>) -> bool {
-    translation(&operator.node.domain, &operator.node.op_type).is_some()
+pub fn is_known(domain: &str, name: &str) -> bool {
+    translation(domain, name).is_some()
 }
 
 /// Adds an operator's nodes to the graph and gives the values of its outputs.
