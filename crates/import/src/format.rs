@@ -26,7 +26,8 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
     if at(4, b"TFL3") {
         return Ok(Format::TfLite);
     }
-    if at(0, b"PK\x03\x04") && contains(bytes, b"/data.pkl") {
+    // torch.save begins with this record; TorchScript's archives, which get an error of their own, list it at their end.
+    if at(0, b"PK\x03\x04") && (contains(bytes, b"/data.pkl") || contains(tail(bytes), b"/data.pkl")) {
         return Ok(Format::TorchZip);
     }
     if at(0, TORCH_LEGACY) {
@@ -60,6 +61,11 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
 /// Whether `needle` lies in the first kilobytes.
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes[..bytes.len().min(4096)].windows(needle.len()).any(|window| window == needle)
+}
+
+/// The last kilobytes.
+fn tail(bytes: &[u8]) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(4096)..]
 }
 
 /// A length that the file can hold, then a JSON object of it.

@@ -24,25 +24,33 @@ const MAX_DEPTH: usize = 4;
 type Storages<'a> = BTreeMap<&'a str, &'a [u8]>;
 
 /// Reads the zip format.
-pub(super) fn from_zip(bytes: &[u8]) -> Result<StateDict<'_>, ImportError> {
+pub(super) fn from_zip<'a>(bytes: &'a [u8]) -> Result<StateDict<'a>, ImportError> {
     let records = zip::records(bytes)?;
     let is_pickle = |name: &&str| name.strip_suffix("/data.pkl").is_some_and(|folder| !folder.contains('/'));
     let name = records.keys().copied().find(is_pickle).ok_or_else(|| {
         ImportError::Checkpoint("it is a zip archive without data.pkl, which torch.save puts into it".to_owned())
     })?;
     let folder = name.trim_end_matches("data.pkl");
-    let record = |name: &str| records.get(format!("{folder}{name}").as_str());
-    if record("constants.pkl").is_some() {
+    if records.contains_key(format!("{folder}constants.pkl").as_str()) {
         let problem = "it is TorchScript, a program; save its parameters instead: torch.save(model.state_dict(), PATH)";
         return Err(ImportError::Checkpoint(problem.to_owned()));
     }
-    if record("byteorder").is_some_and(|order| *order != b"little") {
+    let stored = |name: &str, content: &Option<&'a [u8]>| {
+        let compressed = || format!("its record {name:?} is compressed or encrypted, which torch.save never does");
+        content.ok_or_else(|| ImportError::Checkpoint(compressed()))
+    };
+    if let Some(order) = records.get(format!("{folder}byteorder").as_str())
+        && stored("byteorder", order)? != b"little"
+    {
         return Err(big_endian());
     }
-    let pickle = Pickle::read(&mut Reader::new(records[name]))?;
-    let key = |name: &&'_ str| name.strip_prefix(folder).and_then(|rest| rest.strip_prefix("data/")).is_some();
-    let storages = records.iter().filter(|(name, _)| key(name));
-    let storages = storages.map(|(name, content)| (&name[folder.len() + 5..], *content)).collect();
+    let pickle = Pickle::read(&mut Reader::new(stored(name, &records[name])?))?;
+    let mut storages = Storages::new();
+    for (name, content) in &records {
+        if let Some(key) = name.strip_prefix(folder).and_then(|rest| rest.strip_prefix("data/")) {
+            storages.insert(key, stored(name, content)?);
+        }
+    }
     Checkpoint { pickle: &pickle, storages: &storages }.state_dict()
 }
 

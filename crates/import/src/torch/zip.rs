@@ -16,8 +16,8 @@ const LOCATOR_64: &[u8] = b"PK\x06\x07";
 const END_BYTES: usize = 22;
 const LONGEST_COMMENT: usize = 0xffff;
 
-/// The records of an archive by name.
-pub(super) fn records(bytes: &[u8]) -> Result<BTreeMap<&str, &[u8]>, ImportError> {
+/// The records of an archive by name; `None` for one that is compressed or encrypted.
+pub(super) fn records(bytes: &[u8]) -> Result<BTreeMap<&str, Option<&[u8]>>, ImportError> {
     let directory = directory(bytes)?;
     let mut reader = Reader::new(directory);
     let mut records = BTreeMap::new();
@@ -55,7 +55,7 @@ fn directory(bytes: &[u8]) -> Result<&[u8], ImportError> {
 }
 
 /// Reads one entry of the directory and finds its record.
-fn record<'a>(bytes: &'a [u8], directory: &mut Reader<'a>) -> Result<(&'a str, &'a [u8]), ImportError> {
+fn record<'a>(bytes: &'a [u8], directory: &mut Reader<'a>) -> Result<(&'a str, Option<&'a [u8]>), ImportError> {
     if directory.take(4)? != CENTRAL_HEADER {
         return Err(damaged("its directory is no list of records"));
     }
@@ -82,9 +82,7 @@ fn record<'a>(bytes: &'a [u8], directory: &mut Reader<'a>) -> Result<(&'a str, &
         }
     }
     if method != 0 || flags & 1 != 0 || stored != length {
-        return Err(ImportError::Checkpoint(format!(
-            "its record {name:?} is compressed or encrypted, which torch.save never does"
-        )));
+        return Ok((name, None));
     }
     let mut local = Reader::new(part(bytes, start, bytes.len() as u64 - start.min(bytes.len() as u64))?);
     if local.take(4)? != LOCAL_HEADER {
@@ -94,7 +92,7 @@ fn record<'a>(bytes: &'a [u8], directory: &mut Reader<'a>) -> Result<(&'a str, &
     let (name_length, extra_length) = (local.u16()?.into(), local.u16()?.into());
     local.take(name_length)?;
     local.take(extra_length)?;
-    Ok((name, local.take(size(length)?)?))
+    Ok((name, Some(local.take(size(length)?)?)))
 }
 
 fn part(bytes: &[u8], start: u64, length: u64) -> Result<&[u8], ImportError> {
