@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use kinglet::import::torch::{Architecture, architectures};
 use kinglet::kernels::table::Choice;
 use kinglet::{Model, OpenOptions, SessionOptions, labels};
 
@@ -33,9 +34,9 @@ impl Common {
     }
 }
 
-/// What is bound in a model that leaves sizes open.
+/// What is bound in a model whose file leaves it open: sizes, and the network of one that holds parameters alone.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Sizes that an ONNX model leaves open")]
+#[command(next_help_heading = "What the model's file leaves open")]
 pub struct SizeArgs {
     /// Give the axis NAME (or axis A of an input: INPUT:A) this size [default: 1 for the batch]
     #[arg(long, value_name = "NAME=SIZE", value_parser = named_size)]
@@ -44,6 +45,10 @@ pub struct SizeArgs {
     /// Give an input this shape, such as input=1x3x224x224
     #[arg(long, value_name = "INPUT=SHAPE", value_parser = named_shape)]
     shape: Vec<(String, Vec<usize>)>,
+
+    /// The network of a PyTorch checkpoint or of safetensors [default: recognized by its parameters]
+    #[arg(long, value_name = "NAME", value_parser = architecture)]
+    arch: Option<Architecture>,
 }
 
 impl SizeArgs {
@@ -51,8 +56,16 @@ impl SizeArgs {
     pub fn load(&self, name_or_path: &str) -> Result<Model> {
         let sizes = self.dim.iter().cloned().collect();
         let shapes = self.shape.iter().cloned().collect();
-        Ok(fetch::load(name_or_path, &OpenOptions { sizes, shapes, ..OpenOptions::default() })?)
+        Ok(fetch::load(
+            name_or_path,
+            &OpenOptions { sizes, shapes, architecture: self.arch, ..OpenOptions::default() },
+        )?)
     }
+}
+
+/// The name of an architecture.
+fn architecture(name: &str) -> Result<Architecture, String> {
+    architectures::find(name).map_err(|error| error.to_string())
 }
 
 /// `batch=1`. Names of tensors may hold `=` themselves.
