@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use kinglet::import::torch::{Architecture, architectures};
 use kinglet::kernels::table::Choice;
+use kinglet::vision::preprocess::Interpolation;
 use kinglet::{Model, OpenOptions, SessionOptions, labels};
 
 use crate::fetch;
@@ -97,6 +98,10 @@ pub struct PictureArgs {
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     resize: Option<u32>,
 
+    /// How pictures are scaled [default: bilinear]
+    #[arg(long, value_name = "FILTER", value_enum)]
+    interpolation: Option<Filter>,
+
     /// Show the model the square of this many pixels in the middle [default: the model's input size]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     crop: Option<u32>,
@@ -110,6 +115,22 @@ pub struct PictureArgs {
     std: Option<[f32; 3]>,
 }
 
+/// The filter that pictures are scaled with.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Filter {
+    Bilinear,
+    Bicubic,
+}
+
+impl Filter {
+    fn interpolation(self) -> Interpolation {
+        match self {
+            Filter::Bilinear => Interpolation::Bilinear,
+            Filter::Bicubic => Interpolation::Bicubic,
+        }
+    }
+}
+
 impl PictureArgs {
     /// The model of this name or path with what was asked for.
     pub fn load(&self, name_or_path: &str, sizes: &SizeArgs) -> Result<Model> {
@@ -120,6 +141,7 @@ impl PictureArgs {
         let mut preprocess = model.preprocess().clone();
         preprocess.resize = self.resize.or(preprocess.resize);
         preprocess.crop = self.crop.or(preprocess.crop);
+        preprocess.interpolation = self.interpolation.map(Filter::interpolation).or(preprocess.interpolation);
         preprocess.mean = self.mean.or(preprocess.mean);
         preprocess.std = self.std.or(preprocess.std);
         Ok(model.with_preprocess(preprocess))
