@@ -111,6 +111,14 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn power_of_two(self, n: [__m256; 2]) -> [__m256; 2] {
+        both!(|n| {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        })
+    }
+
+    #[inline(always)]
     fn splat_i32(self, value: i32) -> [__m256i; 2] {
         // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         [unsafe { _mm256_set1_epi32(value) }; 2]

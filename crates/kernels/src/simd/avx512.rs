@@ -101,6 +101,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn power_of_two(self, n: __m512) -> __m512 {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+        }
+    }
+
+    #[inline(always)]
     fn splat_i32(self, value: i32) -> __m512i {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_set1_epi32(value) }

@@ -53,6 +53,8 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a.is_nan() { 0.0 } else { a }`
     fn nan_to_zero(self, a: Self::F32) -> Self::F32;
+    /// 2 to the power of an integer from −126 to 127; for any other number some float.
+    fn power_of_two(self, n: Self::F32) -> Self::F32;
 
     fn splat_i32(self, value: i32) -> Self::I32;
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;

@@ -104,6 +104,14 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn power_of_two(self, n: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|n| {
+            let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+        })
+    }
+
+    #[inline(always)]
     fn splat_i32(self, value: i32) -> [int32x4_t; 4] {
         // SAFETY: a `Neon` exists only where the CPU has NEON.
         [unsafe { vdupq_n_s32(value) }; 4]
