@@ -118,7 +118,7 @@ impl Step {
             }
             Kernel::Conv2d(conv) => {
                 each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    conv.run(pool, input, output, scratch);
+                    conv.run(pool, input, None, output, scratch);
                 });
             }
             Kernel::DepthwiseConv2d(conv) => {

@@ -35,6 +35,12 @@ impl Avx512 {
     }
 }
 
+/// A mask of the first `count` of 16 lanes.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    ((1u32 << count) - 1) as __mmask16
+}
+
 impl Simd for Avx512 {
     type F32 = __m512;
     type I32 = __m512i;
@@ -56,6 +62,18 @@ impl Simd for Avx512 {
     fn store(self, value: __m512, to: &mut [f32; LANES]) {
         // SAFETY: AVX-512 as above; the store is the array.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        // SAFETY: AVX-512 as above; the mask is of what can be read.
+        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, value: __m512, to: *mut f32, count: usize) {
+        // SAFETY: AVX-512 as above; the mask is of what can be written.
+        unsafe { _mm512_mask_storeu_ps(to, first(count), value) }
     }
 
     #[inline(always)]

@@ -94,6 +94,40 @@ pub(crate) trait Simd: Copy {
         self.pack(self.shift_right(sum, *shift), output, to);
     }
 
+    /// The first `count` floats, at most 16, and zeros.
+    ///
+    /// # Safety
+    /// They can be read.
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::F32 {
+        // SAFETY: as this function's; an array asks for no more alignment than its items.
+        unsafe {
+            if count == LANES {
+                return self.load(&*from.cast());
+            }
+            let mut items = [0.0; LANES];
+            from.copy_to_nonoverlapping(items.as_mut_ptr(), count);
+            self.load(&items)
+        }
+    }
+
+    /// Stores the first `count` floats, at most 16.
+    ///
+    /// # Safety
+    /// They can be written.
+    #[inline(always)]
+    unsafe fn store_first(self, value: Self::F32, to: *mut f32, count: usize) {
+        // SAFETY: as this function's; an array asks for no more alignment than its items.
+        unsafe {
+            if count == LANES {
+                return self.store(value, &mut *to.cast());
+            }
+            let mut items = [0.0; LANES];
+            self.store(value, &mut items);
+            to.copy_from_nonoverlapping(items.as_ptr(), count);
+        }
+    }
+
     /// A splat of each of two bounds.
     #[inline(always)]
     fn splat_bounds(self, [min, max]: [f32; 2]) -> [Self::F32; 2] {
