@@ -119,8 +119,9 @@ impl Layer {
 
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Geometry { input: [.., depth], output: [size, _, channels], kernel: [kernel, _], stride: [stride, _], .. } =
-            self.geometry;
+        let Geometry {
+            input: [.., depth], output: [size, _, channels], kernel: [kernel, _], stride: [stride, _], ..
+        } = self.geometry;
         let (residual, count) = (if self.residual { " +" } else { "" }, self.count);
         write!(f, "{kernel}x{kernel}/{stride} {size}x{size} {depth}->{channels}{residual} ({count}x)")
     }
@@ -212,9 +213,9 @@ impl Case {
     fn all() -> Vec<Case> {
         let networks = [("mobilenet_v2", MOBILENET_V2), ("resnet_18", RESNET_18), ("resnet_50", RESNET_50)];
         let cases = |name| {
-            networks.into_iter().flat_map(move |(network, layers)| {
-                Layer::all(layers).map(move |layer| Case { name, network, layer })
-            })
+            networks
+                .into_iter()
+                .flat_map(move |(network, layers)| Layer::all(layers).map(move |layer| Case { name, network, layer }))
         };
         rows().into_iter().flat_map(cases).collect()
     }

@@ -8,10 +8,9 @@ const BOUNDS: [f32; 2] = [-87.0, 88.0];
 /// Added and taken away again, it rounds what is far smaller to an integer, ties to even.
 const ROUNDER: f32 = 12_582_912.0;
 /// The natural logarithm of 2 in two parts; the first has so few bits that its products with exponents are exact.
-const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
 /// (exp(r) − 1 − r) / r² for |r| ≤ ln 2 / 2, highest power first. From the Cephes library's expf (Moshier, 1989).
-const POLYNOMIAL: [f32; 6] =
-    [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+const POLYNOMIAL: [f32; 6] = [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
 /// e to the x: 2ⁿ · exp(r) with x = n · ln 2 + r.
 #[inline(always)]

@@ -23,11 +23,14 @@ mod vector;
 pub struct Kernel {
     q_add: unsafe fn(addition: &Addition, a: &[Activation], b: &[Activation], output: &mut [Activation]),
     lookup: unsafe fn(table: &[Activation; 256], input: &[Activation], output: &mut [Activation]),
-    binary: unsafe fn(operation: Operation, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]),
+    binary: BinaryKernel,
     unary: unsafe fn(function: Function, input: &[f32], output: &mut [f32]),
     quantize: unsafe fn(scale: f32, range: &Output, input: &[f32], output: &mut [Activation]),
     dequantize: unsafe fn(scale: f32, zero_point: Activation, input: &[Activation], output: &mut [f32]),
 }
+
+/// A function of two floats, clamped. `b` is as long as `a`, or one element for all of `a`.
+type BinaryKernel = unsafe fn(operation: Operation, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]);
 
 /// The kernels for elementwise operators.
 pub static TABLE: Table<Kernel> = Table {
