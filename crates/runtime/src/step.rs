@@ -7,7 +7,7 @@ use kinglet_graph::{Op, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut}
 use kinglet_kernels::Activation;
 use kinglet_kernels::depth_first::DepthFirst;
 use kinglet_kernels::dwconv::DepthwiseConv2d;
-use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize};
+use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize, Unary};
 use kinglet_kernels::gemm::Conv2d;
 use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
@@ -60,6 +60,7 @@ pub(crate) enum Kernel {
     MaxPool(MaxPool),
     QAdd(QAdd),
     Binary(Binary),
+    Unary(Unary),
     Lookup(Lookup),
     QSoftmax(QSoftmax),
     Quantize(Quantize),
@@ -117,7 +118,7 @@ impl Step {
             }
             Kernel::Conv2d(conv) => {
                 each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    conv.run(pool, input, output, scratch);
+                    conv.run(pool, input, None, output, scratch);
                 });
             }
             Kernel::DepthwiseConv2d(conv) => {
@@ -148,7 +149,13 @@ impl Step {
             Kernel::QAdd(add) => {
                 add.run(pool, operands.activations(0), operands.activations(1), activations_mut(output));
             }
-            Kernel::Binary(binary) => binary.run(pool, operands.floats(0), operands.floats(1), floats_mut(output)),
+            Kernel::Binary(binary) => {
+                let second = operands.floats(1);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    binary.run(pool, input, part(second, image, batch), output);
+                });
+            }
+            Kernel::Unary(unary) => unary.run(pool, operands.floats(0), floats_mut(output)),
             Kernel::Lookup(lookup) => lookup.run(pool, operands.activations(0), activations_mut(output)),
             Kernel::QSoftmax(softmax) => {
                 let row = self.output.shape.last().copied().unwrap_or(1);
@@ -185,6 +192,7 @@ impl Kernel {
             Kernel::MaxPool(kernel) => kernel.kernel_name(),
             Kernel::QAdd(kernel) => kernel.kernel_name(),
             Kernel::Binary(kernel) => kernel.kernel_name(),
+            Kernel::Unary(kernel) => kernel.kernel_name(),
             Kernel::Lookup(kernel) => kernel.kernel_name(),
             Kernel::QSoftmax(kernel) => kernel.kernel_name(),
             Kernel::Quantize(kernel) => kernel.kernel_name(),

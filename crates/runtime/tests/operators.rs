@@ -188,13 +188,20 @@ impl Builder {
         let kind = [Add, Subtract, Multiply, Maximum, Minimum, Divide][self.size(0, 5)];
         let a = self.image();
         let mut shape = self.shape(a);
-        if self.size(0, 2) == 0 {
-            let axis = self.size(0, 3);
-            shape[axis] = 1;
+        match self.size(0, 5) {
+            0 => {
+                let axis = self.size(0, 3);
+                shape[axis] = 1;
+            }
+            1 => shape[1..3].fill(1),
+            2 => shape = vec![shape[3]],
+            3 => shape = [vec![], vec![1], vec![1, 1, 1, 1]][self.size(0, 2)].clone(),
+            _ => {}
         }
         let b = self.input(shape);
         let op = Binary { kind, activation: self.activation() };
-        self.node(Op::Binary(op), vec![a, b], None)
+        let operands = if self.size(0, 2) == 0 { vec![b, a] } else { vec![a, b] };
+        self.node(Op::Binary(op), operands, None)
     }
 
     fn unary(&mut self) -> Option<ValueId> {
@@ -207,7 +214,8 @@ impl Builder {
             Unary::Tanh,
             Unary::HardSwish,
             Unary::Exp,
-        ][self.size(0, 7)];
+            Unary::Silu,
+        ][self.size(0, 8)];
         let x = self.image();
         self.node(Op::Unary(op), vec![x], None)
     }

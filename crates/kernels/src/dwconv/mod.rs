@@ -1,7 +1,7 @@
 //! Depthwise convolution of floats: each output channel is a small convolution of one input channel.
 //!
-//! Every row adds in the same order, so that all give the same bits: the products of the taps that are not padding, row by
-//! row from 0, then the bias; then it clamps.
+//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the products of
+//! the taps that are not padding, row by row, by fused multiply-adds; then it is clamped.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub static TABLE: Table<Kernel> = Table {
     family: "dwconv",
     rows: &[
         #[cfg(target_arch = "x86_64")]
-        Row { name: "dwconv_f32_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: vector::avx512 },
+        Row { name: "dwconv_f32_c16_avx512", isa: Isa::Avx512, kernel: vector::avx512 },
         #[cfg(target_arch = "x86_64")]
         Row { name: "dwconv_f32_c16_avx2", isa: Isa::Avx2, kernel: vector::avx2 },
         #[cfg(target_arch = "aarch64")]

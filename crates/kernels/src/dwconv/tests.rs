@@ -18,14 +18,15 @@ fn check(geometry: &Geometry, seed: u64) {
     let mut expected = Vec::new();
     for index in 0..out_h * out_w * out_c {
         let (y, x, channel) = (index / out_c / out_w, index / out_c % out_w, index % out_c);
-        let mut sum = 0.0f32;
+        let mut sum = bias[channel];
         for (tap, weight) in weights.iter().skip(channel).step_by(out_c).enumerate() {
             let (iy, ix) = (position(0, y, tap / kernel[1]), position(1, x, tap % kernel[1]));
             if (0..in_h as isize).contains(&iy) && (0..in_w as isize).contains(&ix) {
-                sum += input[(iy as usize * in_w + ix as usize) * in_c + channel / (out_c / in_c)] * weight;
+                let value = input[(iy as usize * in_w + ix as usize) * in_c + channel / (out_c / in_c)];
+                sum = value.mul_add(*weight, sum);
             }
         }
-        expected.push((sum + bias[channel]).clamp(min, max));
+        expected.push(sum.clamp(min, max));
     }
     let input = misaligned(&input);
     for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {

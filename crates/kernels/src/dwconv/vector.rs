@@ -19,16 +19,15 @@ fn body<S: Simd>(simd: S, layer: &Layer, input: &[f32], rows: Range<usize>, outp
     for ((y, x), output) in windows.zip(output.chunks_exact_mut(channels)) {
         let (ys, xs) = (layer.geometry.taps(0, y), layer.geometry.taps(1, x));
         for start in starts(channels) {
-            let mut sum = simd.splat(0.0);
+            let mut sum = simd.load(vector(&layer.bias, start));
             for (ky, iy) in ys.clone() {
                 for (kx, ix) in xs.clone() {
                     let value = simd.load(vector(input, (iy * in_w + ix) * channels + start));
                     let weight = simd.load(vector(&layer.weights, (ky * kernel_w + kx) * channels + start));
-                    sum = simd.add(sum, simd.mul(value, weight));
+                    sum = simd.fma(value, weight, sum);
                 }
             }
-            let biased = simd.add(sum, simd.load(vector(&layer.bias, start)));
-            simd.store(simd.clamp(biased, bounds), vector_mut(output, start));
+            simd.store(simd.clamp(sum, bounds), vector_mut(output, start));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
 
 use kinglet_graph::ops::{
-    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Window,
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Unary, Window,
     unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
@@ -45,6 +45,7 @@ pub(super) fn kernel(
         Op::Unary(op) if context.all_8_bit() => {
             Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
         }
+        Op::Unary(op) => context.unary(*op),
         Op::Softmax(op) => context.softmax(op)?,
         Op::Quantize => context.quantize()?,
         Op::Dequantize if context.input(0).dtype == STORED && context.output().dtype == DType::F32 => {
@@ -74,6 +75,27 @@ pub(super) fn quantized_addition(graph: &Graph, node: &Node) -> Option<[ValueId;
 pub(super) fn is_quantized_convolution(graph: &Graph, node: &Node) -> bool {
     let context = Context { graph, node, choice: Choice::Best, threads: 1 };
     matches!(node.op, Op::Conv2d(_)) && !context.is_empty() && context.quantized_weights().is_some()
+}
+
+/// Whether one operand of an elementwise function is of the result's shape, and the other one too or repeated over it: a single
+/// element, an element for each index of the last axes, or one for each channel of an image. `true` where it is the first
+/// that is repeated, which only functions allow whose operands may be exchanged.
+fn repeats(a: &TensorType, b: &TensorType, output: &TensorType, kind: BinaryKind) -> Option<bool> {
+    let repeated = |ty: &TensorType| {
+        let shape = output.shape.as_slice();
+        let missing = shape.len() - ty.shape.len();
+        // The axes before those that are all there have size 1, but for the batch.
+        let full = ty.shape.iter().rev().zip(shape.iter().rev()).take_while(|(own, size)| own == size).count();
+        let batch = missing == 0 && full < shape.len() && ty.shape[0] == shape[0];
+        let before = &ty.shape[usize::from(batch)..(ty.shape.len() - full).max(usize::from(batch))];
+        before.iter().all(|size| *size == 1) && (full > 0 || ty.len() == 1 || batch)
+    };
+    let commutes = !matches!(kind, BinaryKind::Subtract | BinaryKind::Divide);
+    if a.shape == output.shape && repeated(b) {
+        Some(false)
+    } else {
+        (commutes && b.shape == output.shape && repeated(a)).then_some(true)
+    }
 }
 
 /// Whether it is a quantized activation of the type that kernels take.
@@ -251,15 +273,44 @@ impl<'g> Context<'g> {
             return Ok(Some(self.elementwise(Kernel::QAdd(kernel))));
         }
         let types = [self.input(0), self.input(1), self.output()];
-        let same = types.iter().all(|ty| ty.dtype == DType::F32 && ty.shape == self.output().shape);
+        let Some(swapped) = repeats(types[0], types[1], types[2], op.kind) else { return Ok(None) };
+        if !types.iter().all(|ty| ty.dtype == DType::F32) {
+            return Ok(None);
+        }
         let operation = match op.kind {
             BinaryKind::Add => eltwise::Operation::Add,
+            BinaryKind::Subtract => eltwise::Operation::Subtract,
             BinaryKind::Multiply => eltwise::Operation::Multiply,
-            _ => return Ok(None),
+            BinaryKind::Divide => eltwise::Operation::Divide,
+            BinaryKind::Maximum => eltwise::Operation::Maximum,
+            BinaryKind::Minimum => eltwise::Operation::Minimum,
         };
         let (min, max) = op.activation.bounds();
-        let kernel = || Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
-        Ok(same.then(|| self.elementwise(kernel())))
+        let kernel = Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
+        let mut selected = self.elementwise(kernel);
+        if swapped {
+            selected.operands.swap(0, 1);
+        }
+        // Each image of a batch has channels of its own to be combined with.
+        let second = if swapped { types[0] } else { types[1] };
+        let own = second.shape.len() == self.output().shape.len() && second.len() > 1 && second.len() < types[2].len();
+        selected.batch = if own { second.shape[0] } else { 1 };
+        Ok(Some(selected))
+    }
+
+    /// A function of one float that has a kernel.
+    fn unary(&self, op: Unary) -> Option<Selected> {
+        let function = match op {
+            Unary::LeakyRelu { slope } if (-1.0..=1.0).contains(&slope) && slope != 0.0 => {
+                eltwise::Function::LeakyRelu { slope }
+            }
+            Unary::HardSwish => eltwise::Function::HardSwish,
+            Unary::Logistic => eltwise::Function::Logistic,
+            Unary::Silu => eltwise::Function::Silu,
+            _ => return None,
+        };
+        let kernel = || Kernel::Unary(eltwise::Unary::new(self.choice, function));
+        self.is_of_floats().then(|| self.elementwise(kernel()))
     }
 
     fn softmax(&self, op: &Softmax) -> Result<Option<Selected>, GraphError> {
