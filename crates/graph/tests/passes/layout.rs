@@ -1,12 +1,12 @@
 //! Transposes are moved down and cancelled.
 
 use kinglet_graph::ops::*;
-use kinglet_graph::passes::layout;
-use kinglet_graph::{Op, ValueId};
+use kinglet_graph::passes::{flatten_into_weights, layout};
+use kinglet_graph::{DType, Op, TensorType, ValueId};
 
 use super::builder::{self, Builder, quantized};
-use super::check;
 use super::network::{binary, float, reshape, transpose};
+use super::{answers, assert_close, check};
 
 /// A 3×3 convolution of a channels-first image, as an importer writes it.
 fn conv(b: &mut Builder, name: &str, x: ValueId, filters: usize) -> ValueId {
@@ -151,4 +151,28 @@ fn a_transpose_that_nothing_undoes_stays_where_it_moves_least() {
     let before = b.graph.to_string();
     assert_eq!(layout(&mut b.graph), Ok(0));
     assert_eq!(b.graph.to_string(), before);
+}
+
+#[test]
+fn an_image_is_flattened_as_it_lies_and_weights_follow() {
+    let mut b = Builder::default();
+    let x = b.input("x", float([2, 4, 3, 5]));
+    let first = b.same("first", transpose(&[0, 3, 1, 2]), &[x]);
+    let flat = b.same("flat", reshape(&[2, 60]), &[first]);
+    let q = b.node("q", Op::Quantize, &[flat], TensorType::quantized(DType::U8, [], 0.1, 100));
+    let real = b.node("real", Op::Dequantize, &[q], float([]));
+    let weights = b.constant("w", quantized([7, 60], 0.5, 0));
+    let weights = b.node("weights", Op::Dequantize, &[weights], float([]));
+    let dense = Op::FullyConnected(FullyConnected { activation: Activation::None });
+    let dense = b.same("dense", dense, &[real, weights]);
+    b.output(dense);
+    let before = b.graph.clone();
+    assert_eq!(flatten_into_weights(&mut b.graph), Ok(1));
+    assert_eq!(flatten_into_weights(&mut b.graph), Ok(0));
+    assert_close(&answers(&b.graph), &answers(&before));
+    assert_ne!(
+        b.graph.constant(b.graph.nodes[4].inputs[0].unwrap()),
+        before.constant(before.nodes[4].inputs[0].unwrap())
+    );
+    assert_eq!(b.graph.nodes[1].inputs, [Some(x)]);
 }
