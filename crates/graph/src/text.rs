@@ -93,7 +93,7 @@ impl Display for Op {
             Op::Resize(op) => write!(f, " {:?}", op.mode),
             Op::ArgMax(op) => write!(f, " axis {}{}", op.axis, kept(op.keep_dims)),
             Op::FullyConnected(_) | Op::Binary(_) | Op::Unary(_) | Op::Prelu | Op::Reshape(_) => Ok(()),
-            Op::Cast | Op::Quantize | Op::Dequantize => Ok(()),
+            Op::Cast(_) | Op::Quantize | Op::Dequantize => Ok(()),
         }?;
         match self.activation() {
             None | Some(Activation::None) => Ok(()),

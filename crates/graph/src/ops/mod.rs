@@ -27,6 +27,7 @@ mod walk;
 
 pub use arg_max::ArgMax;
 pub use binary::{Binary, BinaryKind};
+pub use cast::Cast;
 pub use concat::Concat;
 pub use conv::{Conv2d, DepthwiseConv2d};
 pub use fully_connected::FullyConnected;
@@ -75,7 +76,7 @@ pub enum Op {
     /// Picks slices along an axis by index. Inputs: tensor, indices.
     Gather(Gather),
     /// Another element type, the same numbers. The output's type says which.
-    Cast,
+    Cast(Cast),
     /// exp(x) over its sum along the last axis.
     Softmax(Softmax),
     /// Another height and width of an NHWC image.
@@ -176,7 +177,7 @@ impl Op {
             Op::Concat(_) => "Concat",
             Op::Slice(_) => "Slice",
             Op::Gather(_) => "Gather",
-            Op::Cast => "Cast",
+            Op::Cast(_) => "Cast",
             Op::Softmax(_) => "Softmax",
             Op::Resize(op) => op.kind.name(),
             Op::Quantize => "Quantize",
@@ -218,7 +219,7 @@ impl Op {
             Op::Binary(_) | Op::Prelu | Op::Gather(_) => (2, 2),
             Op::Concat(_) => (1, usize::MAX),
             Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) => (1, 1),
-            Op::Slice(_) | Op::Cast | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
+            Op::Slice(_) | Op::Cast(_) | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
             Op::ArgMax(_) => (1, 1),
         }
     }
@@ -251,7 +252,7 @@ impl Op {
             Op::Softmax(op) => op.infer(inputs),
             Op::Resize(op) => op.infer(inputs),
             Op::ArgMax(op) => op.infer(inputs),
-            Op::Cast | Op::Quantize | Op::Dequantize => Ok(operands::required(inputs, 0)?.shape.clone()),
+            Op::Cast(_) | Op::Quantize | Op::Dequantize => Ok(operands::required(inputs, 0)?.shape.clone()),
         }?;
         let result = TensorType::new(DType::U8, shape);
         result.check("result")?;
@@ -284,7 +285,7 @@ impl Op {
             Op::Concat(op) => op.check(inputs, output),
             Op::Slice(op) => op.check(inputs, output),
             Op::Gather(op) => op.check(inputs, output),
-            Op::Cast => cast::check_cast(inputs, output),
+            Op::Cast(op) => op.check(inputs, output),
             Op::Softmax(op) => op.check(inputs, output),
             Op::Resize(op) => op.check(inputs, output),
             Op::Quantize => cast::check_quantize(inputs, output),
@@ -311,7 +312,7 @@ impl Op {
             Op::Concat(op) => op.eval(inputs, output),
             Op::Slice(op) => op.eval(inputs, output),
             Op::Gather(op) => op.eval(inputs, output),
-            Op::Cast => cast::eval_cast(inputs, output),
+            Op::Cast(op) => op.eval(inputs, output),
             Op::Softmax(op) => op.eval(inputs, output),
             Op::Resize(op) => op.eval(inputs, output),
             Op::Quantize => cast::eval_quantize(inputs, output),
