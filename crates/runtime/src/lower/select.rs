@@ -179,6 +179,9 @@ impl<'g> Context<'g> {
     }
 
     fn pool2d(&self, op: &Pool2d) -> Result<Option<Selected>, GraphError> {
+        if op.window.dilation != [1, 1] {
+            return Ok(None);
+        }
         let geometry = self.geometry(op.window, op.kernel, 1);
         let (input, output) = (self.input(0), self.output());
         if is_stored(input) && is_stored(output) {
@@ -193,15 +196,17 @@ impl<'g> Context<'g> {
                     let kernel = pooling::QMaxPool::new(self.choice, &geometry, stored(min), stored(max));
                     Ok(Some(self.image(Kernel::QMaxPool(kernel))))
                 }
+                PoolKind::MaxIndex => Ok(None),
             };
         }
         let (min, max) = op.activation.bounds();
-        Ok(self.is_of_floats().then(|| {
-            self.image(match op.kind {
-                PoolKind::Average => Kernel::AveragePool(pooling::AveragePool::new(self.choice, &geometry, min, max)),
-                PoolKind::Max => Kernel::MaxPool(pooling::MaxPool::new(self.choice, &geometry, min, max)),
-            })
-        }))
+        let kernel = match op.kind {
+            _ if !self.is_of_floats() => return Ok(None),
+            PoolKind::Average => Kernel::AveragePool(pooling::AveragePool::new(self.choice, &geometry, min, max)),
+            PoolKind::Max => Kernel::MaxPool(pooling::MaxPool::new(self.choice, &geometry, min, max)),
+            PoolKind::MaxIndex => return Ok(None),
+        };
+        Ok(Some(self.image(kernel)))
     }
 
     /// The mean over height and width is an average pool with one window.
