@@ -100,7 +100,7 @@ impl Display for Op {
             Op::Resize(op) => write!(f, " {:?}", op.mode),
             Op::ArgMax(op) => write!(f, " axis {}{}", op.axis, kept(op.keep_dims)),
             Op::FullyConnected(_) | Op::Binary(_) | Op::Unary(_) | Op::Prelu | Op::Reshape(_) => Ok(()),
-            Op::MatMul | Op::Cast | Op::Reinterpret | Op::Quantize | Op::Dequantize => Ok(()),
+            Op::MatMul | Op::Cast(_) | Op::Reinterpret | Op::Quantize | Op::Dequantize => Ok(()),
         }?;
         match self.activation() {
             None | Some(Activation::None) => Ok(()),

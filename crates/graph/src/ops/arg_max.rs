@@ -1,7 +1,8 @@
 //! The index of the largest element along an axis.
 
-use super::operands::{one_of, operand, required, unchecked};
-use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, ViewMut};
+use super::operands::{number, one_of, operand, required, unchecked};
+use crate::tensor::each_number;
+use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, ViewMut};
 
 /// The index of the largest element along an axis, the first of equal ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,21 +29,13 @@ impl ArgMax {
 
     pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
         let x = required(inputs, 0)?;
-        let ordered = [DType::F32, DType::I8, DType::U8, DType::I32, DType::I64];
-        one_of(x, "input", &ordered, "the operator takes float32 or integers")?;
+        number(x, "input")?;
         one_of(output, "output", &[DType::I32, DType::I64], "indices are int32 or int64")
     }
 
     pub(super) fn eval(&self, inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
         let x = operand(inputs, 0)?;
-        match x.view {
-            View::F32(elements) => self.search(x.ty, elements, output),
-            View::I8(elements) => self.search(x.ty, elements, output),
-            View::U8(elements) => self.search(x.ty, elements, output),
-            View::I32(elements) => self.search(x.ty, elements, output),
-            View::I64(elements) => self.search(x.ty, elements, output),
-            View::F16(_) => Err(unchecked()),
-        }
+        each_number!(x.view, View, |elements| self.search(x.ty, elements, output), Err(unchecked()))
     }
 
     fn search<T: PartialOrd>(&self, ty: &TensorType, x: &[T], output: &mut TensorMut<'_>) -> Result<(), GraphError> {

@@ -30,6 +30,7 @@ mod walk;
 
 pub use arg_max::ArgMax;
 pub use binary::{Binary, BinaryKind};
+pub use cast::Cast;
 pub use concat::Concat;
 pub use conv::{Conv2d, DepthwiseConv2d};
 pub use conv_transpose::ConvTranspose2d;
@@ -83,7 +84,7 @@ pub enum Op {
     /// Picks slices along an axis by index. Inputs: tensor, indices.
     Gather(Gather),
     /// Another element type, the same numbers. The output's type says which.
-    Cast,
+    Cast(Cast),
     /// exp(x) over its sum along the last axis.
     Softmax(Softmax),
     /// Another height and width of an NHWC image.
@@ -188,7 +189,7 @@ impl Op {
             Op::Concat(_) => "Concat",
             Op::Slice(_) => "Slice",
             Op::Gather(_) => "Gather",
-            Op::Cast => "Cast",
+            Op::Cast(_) => "Cast",
             Op::Softmax(_) => "Softmax",
             Op::Resize(op) => op.kind.name(),
             Op::Reinterpret => "Reinterpret",
@@ -233,7 +234,7 @@ impl Op {
             Op::MatMul | Op::Binary(_) | Op::Prelu | Op::Gather(_) => (2, 2),
             Op::Concat(_) => (1, usize::MAX),
             Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) => (1, 1),
-            Op::Slice(_) | Op::Cast | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
+            Op::Slice(_) | Op::Cast(_) | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
             Op::Reinterpret => (1, 1),
             Op::ArgMax(_) => (1, 1),
         }
@@ -269,7 +270,7 @@ impl Op {
             Op::Softmax(op) => op.infer(inputs),
             Op::Resize(op) => op.infer(inputs),
             Op::ArgMax(op) => op.infer(inputs),
-            Op::Cast | Op::Reinterpret | Op::Quantize | Op::Dequantize => {
+            Op::Cast(_) | Op::Reinterpret | Op::Quantize | Op::Dequantize => {
                 Ok(operands::required(inputs, 0)?.shape.clone())
             }
         }?;
@@ -306,7 +307,7 @@ impl Op {
             Op::Concat(op) => op.check(inputs, output),
             Op::Slice(op) => op.check(inputs, output),
             Op::Gather(op) => op.check(inputs, output),
-            Op::Cast => cast::check_cast(inputs, output),
+            Op::Cast(op) => op.check(inputs, output),
             Op::Softmax(op) => op.check(inputs, output),
             Op::Resize(op) => op.check(inputs, output),
             Op::Reinterpret => reinterpret::check(inputs, output),
@@ -336,7 +337,7 @@ impl Op {
             Op::Concat(op) => op.eval(inputs, output),
             Op::Slice(op) => op.eval(inputs, output),
             Op::Gather(op) => op.eval(inputs, output),
-            Op::Cast => cast::eval_cast(inputs, output),
+            Op::Cast(op) => op.eval(inputs, output),
             Op::Softmax(op) => op.eval(inputs, output),
             Op::Resize(op) => op.eval(inputs, output),
             Op::Reinterpret => reinterpret::eval(inputs, output),

@@ -1,8 +1,10 @@
 //! Elements added around a tensor.
 
-use super::operands::{moves, one_of, operand, required, same_elements, unchecked};
+use super::operands::{moves, operand, required, same_elements};
 use super::walk::{Walk, dense};
-use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, ViewMut, qmath};
+use crate::element::Element;
+use crate::tensor::each_type;
+use crate::{GraphError, TensorMut, TensorRef, TensorType, qmath};
 
 /// Adds elements of one value before and after each axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,31 +33,19 @@ impl Pad {
     }
 
     pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
-        let x = required(inputs, 0)?;
-        let known = [DType::F32, DType::I8, DType::U8, DType::I32, DType::I64];
-        one_of(x, "input", &known, "the operator takes float32, 8-bit numbers or integers")?;
-        moves(x, output)
+        moves(required(inputs, 0)?, output)
     }
 
     pub(super) fn eval(&self, inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
         let x = operand(inputs, 0)?;
-        let value = self.value;
-        let byte = match (output.ty.dtype, &output.ty.quantization) {
-            (dtype @ (DType::I8 | DType::U8), Some(q)) => {
-                let (min, max) = dtype.bounds_8_bit();
-                qmath::quantize(value, q.scale(), q.zero_point(), min, max)
+        let value = f64::from(match &output.ty.quantization {
+            Some(q) if output.ty.dtype.is_8_bit() => {
+                let (min, max) = output.ty.dtype.bounds_8_bit();
+                qmath::quantize(self.value, q.scale(), q.zero_point(), min, max) as f32
             }
-            (DType::I8, None) => (value as i8).into(),
-            _ => (value as u8).into(),
-        };
-        match &mut output.view {
-            ViewMut::F32(out) => out.fill(value),
-            ViewMut::I8(out) => out.fill(byte as i8),
-            ViewMut::U8(out) => out.fill(byte as u8),
-            ViewMut::I32(out) => out.fill(value as i32),
-            ViewMut::I64(out) => out.fill(value as i64),
-            ViewMut::F16(_) => return Err(unchecked()),
-        }
+            _ => self.value,
+        });
+        each_type!(&mut output.view, ViewMut, |out| fill(out, value));
         let strides = dense(&output.ty.shape);
         let start = self.before.iter().zip(strides).map(|(before, stride)| before * stride as usize).sum();
         if x.view.is_empty() {
@@ -65,4 +55,8 @@ impl Pad {
         same_elements!(x.view, &mut output.view, |from, to| walk.zip(from).for_each(|([j], x)| to[j] = *x));
         Ok(())
     }
+}
+
+fn fill<T: Element>(out: &mut [T], value: f64) {
+    out.fill(T::cast(value));
 }

@@ -25,15 +25,12 @@ pub fn filled(ty: TensorType, seed: u32) -> Tensor {
         state = state.wrapping_mul(1664525).wrapping_add(1013904223);
         (state >> 16) as u8 as i8
     };
-    let len = ty.len();
-    let data: Data = match ty.dtype {
-        DType::F32 => (0..len).map(|_| f32::from(next()) / 32.0).collect::<Vec<_>>().into(),
-        DType::F16 => (0..len).map(|_| half::f16::from_f32(f32::from(next()) / 32.0)).collect::<Vec<_>>().into(),
-        DType::I8 => (0..len).map(|_| next()).collect::<Vec<_>>().into(),
-        DType::U8 => (0..len).map(|_| next() as u8).collect::<Vec<_>>().into(),
-        DType::I32 => (0..len).map(|_| i32::from(next())).collect::<Vec<_>>().into(),
-        DType::I64 => (0..len).map(|_| i64::from(next())).collect::<Vec<_>>().into(),
-    };
+    let unit = if ty.dtype.is_float() { 32.0 } else { 1.0 };
+    let values: Vec<f64> = (0..ty.len())
+        .map(|_| next())
+        .map(|x| if ty.dtype == DType::U8 { f64::from(x as u8) } else { f64::from(x) / unit })
+        .collect();
+    let data = Data::from_f64(ty.dtype, &values);
     Tensor::with_type(ty, data).unwrap()
 }
 
