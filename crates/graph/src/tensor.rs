@@ -194,6 +194,20 @@ macro_rules! for_types {
 
 pub(crate) use {each_number, each_type, for_types};
 
+/// An element type that a view may be of.
+pub(crate) trait Slices: Element {
+    /// The elements of a view, which must be of this type.
+    fn of(view: View<'_>) -> Result<&[Self], GraphError>;
+
+    /// The elements of a view, to write them.
+    fn of_mut<'t>(view: &'t mut ViewMut<'_>) -> Result<&'t mut [Self], GraphError>;
+}
+
+/// The error of an evaluation whose operands are not what a check let pass.
+pub(crate) fn unchecked() -> GraphError {
+    GraphError::Structure("the tensors are not of the types that the operator was checked with".into())
+}
+
 macro_rules! element_types {
     ($($variant:ident, $type:ty, $name:literal, $doc:literal;)*) => {
         /// The type of a tensor's elements.
@@ -323,6 +337,22 @@ macro_rules! element_types {
                 match dtype { $(DType::$variant => ViewMut::$variant(bytemuck::cast_slice_mut(bytes)),)* }
             }
         }
+
+        $(impl Slices for $type {
+            fn of(view: View<'_>) -> Result<&[$type], GraphError> {
+                match view {
+                    View::$variant(elements) => Ok(elements),
+                    _ => Err(unchecked()),
+                }
+            }
+
+            fn of_mut<'t>(view: &'t mut ViewMut<'_>) -> Result<&'t mut [$type], GraphError> {
+                match view {
+                    ViewMut::$variant(elements) => Ok(elements),
+                    _ => Err(unchecked()),
+                }
+            }
+        })*
 
         $(impl From<Vec<$type>> for Data {
             fn from(values: Vec<$type>) -> Data {

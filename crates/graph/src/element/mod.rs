@@ -28,8 +28,8 @@ pub trait Number: Copy + Default + PartialEq + PartialOrd + 'static {
     fn multiply(self, other: Self) -> Self;
     /// The quotient, cut toward zero for integers, where division by 0 gives 0.
     fn divide(self, other: Self) -> Self;
-    /// The power. One of an integer to an exponent that is negative or broken is cut toward zero and stops at the bounds.
-    fn power(self, exponent: f64) -> Self;
+    /// The power. One of an integer to a negative exponent is cut toward zero, and 0 for 0.
+    fn power(self, exponent: Self) -> Self;
     /// The square root, cut to an integer for integers.
     fn square_root(self) -> Self;
     /// From a count, the nearest.
@@ -68,8 +68,8 @@ macro_rules! floats {
             self / other
         }
 
-        fn power(self, exponent: f64) -> $type {
-            $pow(self, exponent as $type)
+        fn power(self, exponent: $type) -> $type {
+            $pow(self, exponent)
         }
 
         fn square_root(self) -> $type {
@@ -126,12 +126,24 @@ macro_rules! integers {
             if other == 0 { 0 } else { self.wrapping_div(other) }
         }
 
-        fn power(self, exponent: f64) -> $type {
-            if exponent >= 0.0 && exponent < u32::MAX.into() && exponent.fract() == 0.0 {
-                self.wrapping_pow(exponent as u32)
-            } else {
-                libm::pow(self as f64, exponent) as $type
+        fn power(self, exponent: $type) -> $type {
+            if exponent < Self::ZERO {
+                return match self {
+                    1 => 1,
+                    one if one.wrapping_add(1) == 0 => if exponent % 2 == 0 { 1 } else { one },
+                    _ => 0,
+                };
             }
+            // Squares, and their product where the exponent has a one.
+            let (mut square, mut power, mut left) = (self, 1 as $type, exponent);
+            while left > 0 {
+                if left % 2 == 1 {
+                    power = power.wrapping_mul(square);
+                }
+                square = square.wrapping_mul(square);
+                left /= 2;
+            }
+            power
         }
 
         fn square_root(self) -> $type {

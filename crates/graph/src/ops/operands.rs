@@ -1,5 +1,6 @@
 //! What every operator needs of its operands: checks of their types, and access to their elements.
 
+pub(super) use crate::tensor::unchecked;
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, ViewMut};
 
 /// The type of a required input. The number of inputs has been checked; this one may have been left out.
@@ -41,6 +42,17 @@ pub(super) fn number(ty: &TensorType, what: &str) -> Result<(), GraphError> {
     if ty.dtype.is_number() { Ok(()) } else { Err(unsupported(what, expected, ty.dtype)) }
 }
 
+/// Demands numbers without a scale.
+pub(super) fn plain(types: &[(&str, &TensorType)]) -> Result<(), GraphError> {
+    match types.iter().find(|(_, ty)| ty.quantization.is_some()) {
+        None => Ok(()),
+        Some((what, _)) => {
+            let problem = "has a scale; the operator takes plain numbers".to_owned();
+            Err(GraphError::Quantization { what: (*what).to_owned(), problem })
+        }
+    }
+}
+
 /// Demands that all are float32, or all 8-bit with one scale each.
 pub(super) fn float_or_quantized(types: &[(&str, &TensorType)]) -> Result<(), GraphError> {
     let float = types[0].1.dtype == DType::F32;
@@ -71,19 +83,23 @@ pub(super) fn moves(input: &TensorType, output: &TensorType) -> Result<(), Graph
     Ok(())
 }
 
-/// Whether the elements are plain integers, without a scale.
-pub(super) fn is_integer(ty: &TensorType) -> bool {
-    ty.dtype.is_integer() && ty.quantization.is_none()
-}
-
 /// An operand of an evaluation.
 pub(super) fn operand<'a>(inputs: &[Option<TensorRef<'a>>], index: usize) -> Result<TensorRef<'a>, GraphError> {
     inputs.get(index).copied().flatten().ok_or_else(unchecked)
 }
 
-/// The error of an evaluation whose operands are not what a check let pass.
-pub(super) fn unchecked() -> GraphError {
-    GraphError::Structure("the tensors are not of the types that the operator was checked with".into())
+/// The index at a place among indices, which counts from the end where it is negative, into an axis of this size.
+pub(super) fn index_in(indices: View<'_>, place: usize, size: usize) -> Result<usize, GraphError> {
+    let index = match indices {
+        View::I32(indices) => i64::from(indices[place]),
+        View::I64(indices) => indices[place],
+        _ => return Err(unchecked()),
+    };
+    let forward = if index < 0 { index.saturating_add(size as i64) } else { index };
+    usize::try_from(forward)
+        .ok()
+        .filter(|forward| *forward < size)
+        .ok_or_else(|| GraphError::Attribute(format!("the index {index} lies outside an axis of {size}")))
 }
 
 /// Float elements.

@@ -53,8 +53,14 @@ pub fn operator(value: &Value) -> Op {
         "Prelu" => Op::Prelu,
         "AveragePool2d" => pool(PoolKind::Average),
         "MaxPool2d" => pool(PoolKind::Max),
-        "Mean" => Op::Mean(Mean { axes: sizes(&value["axes"]), keep_dims: flag("keep_dims") }),
-        "Pad" => Op::Pad(Pad { before: sizes(&value["before"]), after: sizes(&value["after"]), value: real("value") }),
+        "Mean" => {
+            Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: sizes(&value["axes"]), keep_dims: flag("keep_dims") })
+        }
+        "Pad" => Op::Pad(Pad {
+            before: sizes(&value["before"]),
+            after: sizes(&value["after"]),
+            mode: PadMode::Constant(real("value").into()),
+        }),
         "Reshape" => Op::Reshape(Reshape { shape: sizes(&value["shape"]) }),
         "Transpose" => Op::Transpose(Transpose { permutation: sizes(&value["permutation"]) }),
         "Concat" => Op::Concat(Concat { axis: size("axis"), activation: activation(&value["activation"]) }),
@@ -67,7 +73,7 @@ pub fn operator(value: &Value) -> Op {
         "Softmax" => Op::Softmax(Softmax { beta: real("beta") }),
         "ResizeBilinear" => resize(ResizeKind::Bilinear),
         "ResizeNearest" => resize(ResizeKind::Nearest),
-        "ArgMax" => Op::ArgMax(ArgMax { axis: size("axis"), keep_dims: flag("keep_dims") }),
+        "ArgMax" => Op::Arg(Arg { kind: ArgKind::Max, last: false, axis: size("axis"), keep_dims: flag("keep_dims") }),
         "Cast" => Op::Cast(Cast::default()),
         "Quantize" => Op::Quantize,
         "Dequantize" => Op::Dequantize,

@@ -111,7 +111,7 @@ fn random_step(b: &mut Builder, x: ValueId, name: &str, [kind, p, q, extra]: [u8
         0 if shape[1].max(shape[2]) < 12 => {
             let value = if odd == 0 { 0.0 } else { 0.5 };
             let border = vec![0, usize::from(p % 3), usize::from(q % 2), 0];
-            b.same(name, Op::Pad(Pad { before: border.clone(), after: border, value }), &[x])
+            b.same(name, Op::Pad(Pad { before: border.clone(), after: border, mode: PadMode::Constant(value) }), &[x])
         }
         1 if fits(3) => b.conv(name, x, 1 + axis, window),
         2 if fits(3) => b.depthwise(name, x, window),
