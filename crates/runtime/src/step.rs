@@ -16,6 +16,7 @@ use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
+use kinglet_kernels::transpose::Transpose;
 
 use crate::{RuntimeError, StepInfo};
 
@@ -66,6 +67,7 @@ pub(crate) enum Kernel {
     QSoftmax(QSoftmax),
     Quantize(Quantize),
     Dequantize(Dequantize),
+    Transpose(Transpose),
     /// The operator's own plain loops.
     Plain(Op),
 }
@@ -165,6 +167,15 @@ impl Step {
             }
             Kernel::Quantize(quantize) => quantize.run(pool, operands.floats(0), activations_mut(output)),
             Kernel::Dequantize(dequantize) => dequantize.run(pool, operands.activations(0), floats_mut(output)),
+            Kernel::Transpose(transpose) => {
+                let input = operands.bytes(0);
+                match self.output.dtype.size() {
+                    1 => transpose.run::<u8>(pool, input, output),
+                    2 => transpose.run::<u16>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    4 => transpose.run::<u32>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    _ => transpose.run::<u64>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                }
+            }
             Kernel::Plain(op) => {
                 let mut views: [Option<TensorRef<'_>>; MAX_INPUTS] = [None; MAX_INPUTS];
                 for (index, view) in views.iter_mut().enumerate().take(self.inputs.len()) {
@@ -199,6 +210,7 @@ impl Kernel {
             Kernel::QSoftmax(kernel) => kernel.kernel_name(),
             Kernel::Quantize(kernel) => kernel.kernel_name(),
             Kernel::Dequantize(kernel) => kernel.kernel_name(),
+            Kernel::Transpose(_) => "transpose",
             Kernel::Plain(_) => "plain",
         }
     }

@@ -11,6 +11,7 @@ const ROWS: usize = 12;
 pub(super) const KERNEL: Kernel = Kernel {
     rows: ROWS,
     columns: 2 * LANES,
+    depth_group: 2,
     bytes_for_word: 2,
     input: vector::input::avx512,
     multiply,

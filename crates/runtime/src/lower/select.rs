@@ -1,8 +1,8 @@
 //! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
 
 use kinglet_graph::ops::{
-    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Window,
-    unary_table,
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Transpose,
+    Window, unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
@@ -11,7 +11,7 @@ use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
 use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax, transpose};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -48,6 +48,7 @@ pub(super) fn kernel(
             Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
         }
         Op::Softmax(op) => context.softmax(op)?,
+        Op::Transpose(op) => context.transpose(op),
         Op::Quantize => context.quantize()?,
         Op::Dequantize if context.input(0).dtype == STORED && context.output().dtype == DType::F32 => {
             let quantization = context.input(0).activation_quantization("input");
@@ -276,6 +277,19 @@ impl<'g> Context<'g> {
         let (min, max) = output.dtype.bounds_8_bit();
         let kernel = softmax::QSoftmax::new(exponentials, to.scale(), Output::new(to.zero_point(), min, max));
         Ok(Some(self.elementwise(Kernel::QSoftmax(kernel))))
+    }
+
+    /// Where two runs of axes change places, and what stands before them stays: matrices are transposed.
+    fn transpose(&self, op: &Transpose) -> Option<Selected> {
+        let shape = &self.input(0).shape;
+        let fixed = op.permutation.iter().enumerate().take_while(|(axis, from)| axis == *from).count();
+        let (first, rest) = (op.permutation.get(fixed)?, &op.permutation[fixed..]);
+        let rotated = (*first..shape.len()).chain(fixed..*first);
+        let matrix = transpose::Transpose {
+            rows: shape[fixed..*first].iter().product(),
+            columns: shape[*first..].iter().product(),
+        };
+        rest.iter().copied().eq(rotated).then(|| self.elementwise(Kernel::Transpose(matrix)))
     }
 
     fn quantize(&self) -> Result<Option<Selected>, GraphError> {
