@@ -3,7 +3,7 @@
 
 use kinglet_graph::ops::{
     Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce,
-    ReduceKind, Reshape, Softmax, Unary, Window,
+    ReduceKind, Reshape, Softmax, Transpose, Unary, Window,
 };
 use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Data, Execute, Graph, Op, Quantization, Tensor, TensorType, ValueId};
@@ -164,6 +164,14 @@ impl Builder {
         self.node(Op::Binary(add), vec![last, x], None)
     }
 
+    /// Axes in another order, two runs of them exchanged more often than not.
+    fn transpose(&mut self) -> Option<ValueId> {
+        let x = self.image();
+        let permutation = [[0, 3, 1, 2], [0, 2, 3, 1], [2, 3, 0, 1], [3, 0, 1, 2], [0, 1, 3, 2], [1, 0, 3, 2]];
+        let permutation = permutation[self.size(0, 5)].to_vec();
+        self.node(Op::Transpose(Transpose { permutation }), vec![x], Some(x))
+    }
+
     fn depthwise_conv2d(&mut self) -> Option<ValueId> {
         let kernel = [self.size(1, 5), self.size(1, 5)];
         let multiplier = self.size(1, 4).saturating_sub(2).max(1);
@@ -295,6 +303,11 @@ fn residual() {
 #[test]
 fn basic_block() {
     check("basic block", Builder::basic_block);
+}
+
+#[test]
+fn transpose() {
+    check("transpose", Builder::transpose);
 }
 
 #[test]

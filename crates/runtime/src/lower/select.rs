@@ -366,7 +366,7 @@ impl<'g> Context<'g> {
 
     fn transpose(&self, op: &Transpose) -> Option<Selected> {
         let transpose = transpose::Transpose::of_axes(&self.input(0).shape, &op.permutation)?;
-        (self.input(0).dtype.size() == 4).then(|| self.elementwise(Kernel::Transpose(transpose)))
+        Some(self.elementwise(Kernel::Transpose(transpose)))
     }
 
     fn quantize(&self) -> Result<Option<Selected>, GraphError> {
