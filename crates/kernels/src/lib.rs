@@ -27,6 +27,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod threads;
+pub mod winograd;
 
 /// The type that quantized activations are stored in on this architecture.
 #[cfg(target_arch = "x86_64")]

@@ -15,6 +15,7 @@ use kinglet_kernels::qdwconv::QDepthwiseConv2d;
 use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
+use kinglet_kernels::winograd;
 
 use crate::{RuntimeError, StepInfo};
 
@@ -53,6 +54,7 @@ pub(crate) enum Kernel {
     QDepthwiseConv2d(QDepthwiseConv2d),
     DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
+    WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
     QAveragePool(QAveragePool),
     QMaxPool(QMaxPool),
@@ -122,6 +124,13 @@ impl Step {
                     conv.run(pool, input, residual, output, scratch);
                 });
             }
+            Kernel::WinogradConv2d(conv) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
+                });
+            }
             Kernel::DepthwiseConv2d(conv) => {
                 each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
                     conv.run(pool, input, output);
@@ -180,6 +189,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
+            Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
             Kernel::QMaxPool(kernel) => kernel.kernel_name(),
@@ -202,6 +212,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
     }
@@ -213,6 +224,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthwiseConv2d(kernel) => kernel.weights_bytes(),
             _ => 0,
         }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use kinglet::kernels::cpu::Isa;
 use kinglet::kernels::table::{self, Choice};
-use kinglet::kernels::{dwconv, eltwise, gemm, pooling, qdwconv, qgemm};
+use kinglet::kernels::{dwconv, eltwise, gemm, pooling, qdwconv, qgemm, winograd};
 use serde::Serialize;
 
 use crate::arguments::Common;
@@ -58,6 +58,7 @@ impl Kernels {
                 family(&qgemm::TABLE),
                 family(&qdwconv::TABLE),
                 family(&gemm::TABLE),
+                family(&winograd::TABLE),
                 family(&dwconv::TABLE),
                 family(&pooling::TABLE),
                 family(&eltwise::TABLE),

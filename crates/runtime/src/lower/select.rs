@@ -9,7 +9,7 @@ use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType
 use kinglet_kernels::geometry::Geometry;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm, softmax};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm, softmax, winograd};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -109,8 +109,13 @@ impl<'g> Context<'g> {
             None => (op.activation, None),
         };
         let bounds = activation.bounds().into();
-        let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
-        let mut selected = self.image(Kernel::Conv2d(kernel));
+        let kernel = if let Some(filter) = winograd::Filter::of(&geometry) {
+            let kernel = winograd::Conv2d::new(self.choice, &geometry, filter, values, bias, bounds, self.threads);
+            Kernel::WinogradConv2d(kernel)
+        } else {
+            Kernel::Conv2d(gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads))
+        };
+        let mut selected = self.image(kernel);
         selected.operands.extend(other.map(Some));
         Ok(Some(selected))
     }
