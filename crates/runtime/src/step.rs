@@ -17,6 +17,7 @@ use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
 use kinglet_kernels::transpose::Transpose;
+use kinglet_kernels::winograd;
 
 use crate::{RuntimeError, StepInfo};
 
@@ -56,6 +57,7 @@ pub(crate) enum Kernel {
     QDepthwiseConv2d(QDepthwiseConv2d),
     DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
+    WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
     QAveragePool(QAveragePool),
     QMaxPool(QMaxPool),
@@ -128,6 +130,13 @@ impl Step {
                 });
             }
             Kernel::Conv2d(conv) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
+                });
+            }
+            Kernel::WinogradConv2d(conv) => {
                 let residual = operands.get(1).map(bytemuck::cast_slice);
                 each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
                     let residual = residual.map(|residual| part(residual, image, batch));
@@ -208,6 +217,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
+            Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
             Kernel::QMaxPool(kernel) => kernel.kernel_name(),
@@ -233,6 +243,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
     }
@@ -245,6 +256,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthwiseConv2d(kernel) => kernel.weights_bytes(),
             _ => 0,
         }

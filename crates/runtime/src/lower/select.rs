@@ -11,7 +11,7 @@ use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
 use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax, transpose};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax, transpose, winograd};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -134,8 +134,13 @@ impl<'g> Context<'g> {
             None => (op.activation, None),
         };
         let bounds = activation.bounds().into();
-        let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
-        let mut selected = self.image(Kernel::Conv2d(kernel));
+        let kernel = if let Some(filter) = winograd::Filter::of(&geometry) {
+            let kernel = winograd::Conv2d::new(self.choice, &geometry, filter, values, bias, bounds, self.threads);
+            Kernel::WinogradConv2d(kernel)
+        } else {
+            Kernel::Conv2d(gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads))
+        };
+        let mut selected = self.image(kernel);
         selected.operands.extend(other.map(Some));
         Ok(Some(selected))
     }
