@@ -39,6 +39,9 @@ pub static TABLE: Table<Kernel> = Table {
     ],
 };
 
+/// A thread gets about so many tasks.
+const TASKS: usize = 4;
+
 /// Everything that a kernel reads besides the input.
 #[derive(Debug)]
 pub struct Layer {
@@ -108,7 +111,9 @@ impl DepthwiseConv2d {
         if output.is_empty() {
             return;
         }
-        let band = height.div_ceil(pool.threads());
+        // Several tasks for each thread, so that one that is late delays the others little.
+        let tasks = if pool.threads() == 1 { 1 } else { pool.threads() * TASKS };
+        let band = height.div_ceil(tasks);
         pool.for_each_chunk(output, band * width * channels, |index, _, output| {
             let rows = index * band..height.min((index + 1) * band);
             // SAFETY: the table gives only rows that this CPU can run.

@@ -62,6 +62,28 @@ fn channels_around_the_width_of_vectors() {
     }
 }
 
+/// Wide enough for several windows at a time, with borders of all widths.
+#[test]
+fn windows_side_by_side() {
+    for kernel in [3, 5] {
+        for (stride, padding) in [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)] {
+            for width in [5, 6, 7, 11, 12, 13, 17, 25] {
+                let out = |size: usize| (size + 2 * padding - kernel) / stride + 1;
+                let geometry = Geometry {
+                    input: [6, width, 40],
+                    output: [out(6), out(width), 40],
+                    kernel: [kernel; 2],
+                    stride: [stride; 2],
+                    dilation: [1, 1],
+                    padding: [padding; 2],
+                    groups: 40,
+                };
+                check(&geometry, width as u64);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
