@@ -68,7 +68,6 @@ pub(crate) enum Kernel {
     QSoftmax(QSoftmax),
     Quantize(Quantize),
     Dequantize(Dequantize),
-    /// Of elements of 32 bits.
     Transpose(Transpose),
     /// The operator's own plain loops.
     Plain(Op),
@@ -178,8 +177,13 @@ impl Step {
             Kernel::Quantize(quantize) => quantize.run(pool, operands.floats(0), activations_mut(output)),
             Kernel::Dequantize(dequantize) => dequantize.run(pool, operands.activations(0), floats_mut(output)),
             Kernel::Transpose(transpose) => {
-                let (input, output) = (bytemuck::cast_slice(operands.bytes(0)), bytemuck::cast_slice_mut(output));
-                transpose.run::<u32>(pool, input, output);
+                let input = operands.bytes(0);
+                match self.output.dtype.size() {
+                    1 => transpose.run::<u8>(pool, input, output),
+                    2 => transpose.run::<u16>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    4 => transpose.run::<u32>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    _ => transpose.run::<u64>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                }
             }
             Kernel::Plain(op) => {
                 let mut views: [Option<TensorRef<'_>>; MAX_INPUTS] = [None; MAX_INPUTS];

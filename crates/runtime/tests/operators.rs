@@ -2,8 +2,8 @@
 //! with every instruction set, for int8 and uint8 models and for floats.
 
 use kinglet_graph::ops::{
-    Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Reshape,
-    Softmax, Unary, Window,
+    Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce,
+    ReduceKind, Reshape, Softmax, Transpose, Unary, Window,
 };
 use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Data, Execute, Graph, Op, Quantization, Tensor, TensorType, ValueId};
@@ -164,6 +164,14 @@ impl Builder {
         self.node(Op::Binary(add), vec![last, x], None)
     }
 
+    /// Axes in another order, two runs of them exchanged more often than not.
+    fn transpose(&mut self) -> Option<ValueId> {
+        let x = self.image();
+        let permutation = [[0, 3, 1, 2], [0, 2, 3, 1], [2, 3, 0, 1], [3, 0, 1, 2], [0, 1, 3, 2], [1, 0, 3, 2]];
+        let permutation = permutation[self.size(0, 5)].to_vec();
+        self.node(Op::Transpose(Transpose { permutation }), vec![x], Some(x))
+    }
+
     fn depthwise_conv2d(&mut self) -> Option<ValueId> {
         let kernel = [self.size(1, 5), self.size(1, 5)];
         let multiplier = self.size(1, 4).saturating_sub(2).max(1);
@@ -196,7 +204,7 @@ impl Builder {
         let x = self.image();
         let axes = [vec![1, 2], vec![1], vec![3], vec![1, 2, 3]][self.size(0, 3)].clone();
         let keep_dims = self.size(0, 1) == 0;
-        self.node(Op::Mean(Mean { axes, keep_dims }), vec![x], None)
+        self.node(Op::Reduce(Reduce { kind: ReduceKind::Mean, axes, keep_dims }), vec![x], None)
     }
 
     fn binary(&mut self) -> Option<ValueId> {
@@ -245,7 +253,11 @@ impl Builder {
         let depthwise = DepthwiseConv2d { window, multiplier: 1, activation: self.activation() };
         let y = self.node(Op::DepthwiseConv2d(depthwise), vec![x, weights, bias], None)?;
         let joined = self.node(Op::Concat(Concat { axis: 3, activation: Activation::None }), vec![x, y, x], None)?;
-        let mean = self.node(Op::Mean(Mean { axes: vec![1, 2], keep_dims: true }), vec![joined], None)?;
+        let mean = self.node(
+            Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: true }),
+            vec![joined],
+            None,
+        )?;
         let [images, .., channels] = self.shape(mean)[..] else { return None };
         let reshape = Op::Reshape(Reshape { shape: vec![images, channels] });
         let flat = self.node(reshape, vec![mean], Some(mean))?;
@@ -291,6 +303,11 @@ fn residual() {
 #[test]
 fn basic_block() {
     check("basic block", Builder::basic_block);
+}
+
+#[test]
+fn transpose() {
+    check("transpose", Builder::transpose);
 }
 
 #[test]
