@@ -30,6 +30,8 @@ pub struct OpenOptions {
     /// [`architectures::find`](kinglet_import::torch::architectures::find) gives, or any other. It is recognized where none is
     /// given.
     pub architecture: Option<Architecture>,
+    /// Whether the graph stays as the file has it, without the passes that make it faster. It runs all the same.
+    pub as_imported: bool,
 }
 
 /// A model: what it computes, and what its inputs and outputs mean.
@@ -66,9 +68,10 @@ impl Model {
         let bytes = files::read(path, LARGEST_MODEL, ADVICE)?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
         let beside = files::Beside(path);
-        let OpenOptions { sizes, shapes, values, architecture } = options.clone();
+        let OpenOptions { sizes, shapes, values, architecture, as_imported } = options.clone();
         let options = kinglet_import::Options { sizes, shapes, values, architecture, external: Some(&beside) };
-        Model::import(&bytes, &path.to_string_lossy(), &name, &options)
+        let model = Model::import(&bytes, &path.to_string_lossy(), &name, &options)?;
+        if as_imported { Ok(model) } else { model.optimized(&path.to_string_lossy()) }
     }
 
     /// Takes a model that is in memory; `name` is for people.
@@ -76,7 +79,7 @@ impl Model {
     /// # Errors
     /// When the bytes are no model that is supported.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Model, Error> {
-        Model::import(bytes, name, name, &kinglet_import::Options::default())
+        Model::import(bytes, name, name, &kinglet_import::Options::default())?.optimized(name)
     }
 
     /// The zoo's model of this name; downloaded now if it never was before.
@@ -135,7 +138,6 @@ impl Model {
         let wrong = |error| Error::Import { model: place.to_owned(), error };
         let imported = kinglet_import::import_with(bytes, place, options).map_err(wrong)?;
         let kinglet_import::Model { mut graph, description, architecture } = imported;
-        passes::optimize(&mut graph).map_err(|error| wrong(error.into()))?;
         graph.name = name.to_owned();
         Ok(Model {
             name: name.to_owned(),
@@ -146,6 +148,12 @@ impl Model {
             graph,
             preprocess: architecture.map_or_else(PreprocessOptions::default, usual_preprocess),
         })
+    }
+
+    fn optimized(mut self, place: &str) -> Result<Model, Error> {
+        let wrong = |error| Error::Import { model: place.to_owned(), error };
+        passes::optimize(&mut self.graph).map_err(|error| wrong(error.into()))?;
+        Ok(self)
     }
 
     /// The same model with these class names, in the order of its outputs. Where there is one fewer than outputs, output 0
@@ -179,7 +187,7 @@ impl Model {
         self.file_bytes
     }
 
-    /// What it computes, after optimization.
+    /// What it computes, after optimization unless it was opened [as imported](OpenOptions::as_imported).
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
