@@ -92,6 +92,10 @@ fn tflite_seeds() -> Vec<Vec<u8>> {
     seeds("", &["tflite"])
 }
 
+fn onnx_seeds() -> Vec<Vec<u8>> {
+    seeds("", &["onnx"])
+}
+
 fn torch_seeds() -> Vec<Vec<u8>> {
     seeds("torch", &["pth", "safetensors"])
 }
@@ -118,6 +122,11 @@ fn mutated_tflite_files_are_read_or_refused() {
 }
 
 #[test]
+fn mutated_onnx_files_are_read_or_refused() {
+    mutated_files_are_read_or_refused(&onnx_seeds(), &Options::default());
+}
+
+#[test]
 fn mutated_checkpoints_are_read_or_refused() {
     mutated_files_are_read_or_refused(&torch_seeds(), &common::torch::small());
 }
@@ -130,5 +139,6 @@ fn every_cut_of_a_file_is_refused_or_read() {
         }
     };
     cut(tflite_seeds().iter().min_by_key(|seed| seed.len()).unwrap(), &Options::default());
+    cut(onnx_seeds().iter().min_by_key(|seed| seed.len()).unwrap(), &Options::default());
     torch_seeds().iter().for_each(|seed| cut(seed, &common::torch::small()));
 }

@@ -1,4 +1,4 @@
-//! Every row of `gemm` on the convolutions of MobileNetV2 1.0, ResNet-18 and ResNet-50 at 224, one thread. An "item" is one
+//! Every row of `gemm`, and of `winograd` where a session takes it, on the convolutions of MobileNetV2 1.0, ResNet-18 and ResNet-50 at 224, one thread. An "item" is one
 //! multiply-add of the convolution's definition.
 //!
 //! `cargo bench -p kinglet-kernels --bench gemm [FILTER]`
@@ -8,11 +8,12 @@ use std::fmt;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use kinglet_kernels::cpu::Isa;
-use kinglet_kernels::gemm::{Conv2d, TABLE};
+use kinglet_kernels::gemm::{self, TABLE};
 use kinglet_kernels::geometry::Geometry;
 use kinglet_kernels::memory::{Aligned, AlignedBytes};
 use kinglet_kernels::table::Choice;
 use kinglet_kernels::threads::ThreadPool;
+use kinglet_kernels::winograd;
 
 fn main() {
     divan::main();
@@ -127,10 +128,16 @@ impl fmt::Display for Layer {
     }
 }
 
+/// The way in which a session computes a layer.
+enum Convolution {
+    Direct(gemm::Conv2d),
+    Winograd(winograd::Conv2d),
+}
+
 /// A layer with all that it needs to run.
 struct Job {
     layer: Layer,
-    convolution: Conv2d,
+    convolution: Convolution,
     scratch: AlignedBytes,
 }
 
@@ -155,15 +162,31 @@ impl Job {
         let Geometry { kernel, input: [.., depth], output: [.., channels], .. } = layer.geometry;
         let weights = floats(kernel[0] * kernel[1] * depth * channels);
         let choice = Choice::UpTo(isa);
-        let convolution = Conv2d::new(choice, &layer.geometry, &weights, None, [0.0, f32::INFINITY], 1);
-        Job { scratch: AlignedBytes::zeroed(convolution.scratch_bytes()), layer, convolution }
+        let (geometry, bounds) = (&layer.geometry, [0.0, f32::INFINITY]);
+        let convolution = if let Some(filter) = winograd::Filter::of(geometry) {
+            Convolution::Winograd(winograd::Conv2d::new(choice, geometry, filter, &weights, None, bounds, 1))
+        } else {
+            Convolution::Direct(gemm::Conv2d::new(choice, geometry, &weights, None, bounds, 1))
+        };
+        Job {
+            scratch: AlignedBytes::zeroed(match &convolution {
+                Convolution::Direct(convolution) => convolution.scratch_bytes(),
+                Convolution::Winograd(convolution) => convolution.scratch_bytes(),
+            }),
+            layer,
+            convolution,
+        }
     }
 
     fn run(&mut self, pool: &ThreadPool, Tensors([input, residual, output]): &mut Tensors) {
         let Layer { geometry, residual: adds, .. } = self.layer;
         let output = &mut output[..geometry.output_len()];
         let residual = adds.then(|| &residual[..output.len()]);
-        self.convolution.run(pool, &input[..geometry.input_len()], residual, output, &mut self.scratch);
+        let (input, scratch) = (&input[..geometry.input_len()], &mut self.scratch);
+        match &self.convolution {
+            Convolution::Direct(convolution) => convolution.run(pool, input, residual, output, scratch),
+            Convolution::Winograd(convolution) => convolution.run(pool, input, residual, output, scratch),
+        }
     }
 }
 

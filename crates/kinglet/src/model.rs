@@ -26,12 +26,12 @@ pub struct OpenOptions {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Inputs that are constants from now on, by name.
     pub values: BTreeMap<String, Tensor>,
+    /// Whether the graph stays as the file has it, without the passes that make it faster. It runs all the same.
+    pub as_imported: bool,
     /// The architecture of a file that holds parameters alone, such as a checkpoint of PyTorch: one that
     /// [`architectures::find`](kinglet_import::torch::architectures::find) gives, or any other. It is recognized where none is
     /// given.
     pub architecture: Option<Architecture>,
-    /// Whether the graph stays as the file has it, without the passes that make it faster. It runs all the same.
-    pub as_imported: bool,
 }
 
 /// A model: what it computes, and what its inputs and outputs mean.

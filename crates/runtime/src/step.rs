@@ -17,6 +17,7 @@ use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
 use kinglet_kernels::transpose::Transpose;
+use kinglet_kernels::winograd;
 
 use crate::{RuntimeError, StepInfo};
 
@@ -56,6 +57,7 @@ pub(crate) enum Kernel {
     QDepthwiseConv2d(QDepthwiseConv2d),
     DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
+    WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
     QAveragePool(QAveragePool),
     QMaxPool(QMaxPool),
@@ -68,7 +70,6 @@ pub(crate) enum Kernel {
     QSoftmax(QSoftmax),
     Quantize(Quantize),
     Dequantize(Dequantize),
-    /// Of elements of 32 bits.
     Transpose(Transpose),
     /// The operator's own plain loops.
     Plain(Op),
@@ -135,6 +136,13 @@ impl Step {
                     conv.run(pool, input, residual, output, scratch);
                 });
             }
+            Kernel::WinogradConv2d(conv) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
+                });
+            }
             Kernel::DepthwiseConv2d(conv) => {
                 each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
                     conv.run(pool, input, output);
@@ -178,8 +186,13 @@ impl Step {
             Kernel::Quantize(quantize) => quantize.run(pool, operands.floats(0), activations_mut(output)),
             Kernel::Dequantize(dequantize) => dequantize.run(pool, operands.activations(0), floats_mut(output)),
             Kernel::Transpose(transpose) => {
-                let (input, output) = (bytemuck::cast_slice(operands.bytes(0)), bytemuck::cast_slice_mut(output));
-                transpose.run::<u32>(pool, input, output);
+                let input = operands.bytes(0);
+                match self.output.dtype.size() {
+                    1 => transpose.run::<u8>(pool, input, output),
+                    2 => transpose.run::<u16>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    4 => transpose.run::<u32>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    _ => transpose.run::<u64>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                }
             }
             Kernel::Plain(op) => {
                 let mut views: [Option<TensorRef<'_>>; MAX_INPUTS] = [None; MAX_INPUTS];
@@ -204,6 +217,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
+            Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
             Kernel::QMaxPool(kernel) => kernel.kernel_name(),
@@ -229,6 +243,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
     }
@@ -241,6 +256,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthwiseConv2d(kernel) => kernel.weights_bytes(),
             _ => 0,
         }

@@ -1,7 +1,7 @@
 //! Functions of floats in a fixed order of operations, so that every CPU gives the same bits: over [`Simd`], and of one float.
 
 use super::{Function, Operation};
-use crate::simd::{Simd, clamp};
+use crate::simd::Simd;
 
 /// Where the exponential is taken for what it is at these bounds: all powers of two in between are normal floats.
 const BOUNDS: [f32; 2] = [-87.0, 88.0];
@@ -88,16 +88,11 @@ pub(super) fn unary_of_one(function: Function, x: f32) -> f32 {
                 x
             }
         }
-        Function::HardSigmoid { alpha, beta } => clamp_or_nan(alpha * x + beta, 1.0),
-        Function::HardSwish => x * clamp_or_nan(x + 3.0, 6.0) / 6.0,
+        Function::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
+        Function::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Function::Logistic => 1.0 / (1.0 + exp_of_one(-x)),
         Function::Silu => x / (1.0 + exp_of_one(-x)),
     }
-}
-
-/// Between 0 and `most`; NaN stays.
-fn clamp_or_nan(x: f32, most: f32) -> f32 {
-    if x.is_nan() { x } else { clamp(x, [0.0, most]) }
 }
 
 /// [`binary`] of two floats.

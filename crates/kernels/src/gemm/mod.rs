@@ -38,53 +38,53 @@ use pieces::Pieces;
 #[derive(Debug)]
 pub struct Kernel {
     /// Pixels that a tile has at most.
-    rows: usize,
+    pub(crate) rows: usize,
     /// Channels of a panel, and so of a tile, at most: whole vectors.
-    columns: usize,
+    pub(crate) columns: usize,
     /// Channels of a vector.
-    vector: usize,
-    run: Run,
+    pub(crate) vector: usize,
+    pub(crate) run: Run,
 }
 
 /// # Safety
 /// The CPU must have the instruction set of the row. What the tile points to must be there, as [`Tile`] says, and nobody else
 /// may use its part of the output.
-type Run = unsafe fn(tile: &Tile);
+pub(crate) type Run = unsafe fn(tile: &Tile);
 
 /// A tile of the output, and what it is computed from.
 #[derive(Clone, Copy, Debug)]
-struct Tile {
+pub(crate) struct Tile {
     /// `[piece][row]`: where a piece of a row's window begins, less `offset`.
-    pieces: *const *const f32,
+    pub pieces: *const *const f32,
     /// How many pieces there are.
-    count: usize,
+    pub count: usize,
     /// Elements between those pointers and the first one to read.
-    offset: usize,
+    pub offset: usize,
     /// Elements of each piece.
-    len: usize,
+    pub len: usize,
     /// `[piece][len][columns, on whole vectors]`
-    weights: *const f32,
+    pub weights: *const f32,
     /// Weights that will be used soon, and how far a kernel gets ahead in them with each element.
     #[cfg_attr(
         not(target_arch = "x86_64"),
         expect(dead_code, reason = "the boards' CPUs foresee what is read in order")
     )]
-    ahead: *const f32,
+    pub ahead: *const f32,
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "as above"))]
-    ahead_step: usize,
+    pub ahead_step: usize,
     /// What the sums of each column begin as, on whole vectors; null where they begin as what is in the output.
-    start: *const f32,
+    pub start: *const f32,
     /// The first element; rows are `stride` elements apart.
-    output: *mut f32,
+    pub output: *mut f32,
     /// As `output`, what is added at the end; null for nothing.
-    residual: *const f32,
-    stride: usize,
+    pub residual: *const f32,
+    pub stride: usize,
     /// From 1 to [`Kernel::rows`].
-    rows: usize,
+    pub rows: usize,
     /// From 1 to [`Kernel::columns`].
-    columns: usize,
+    pub columns: usize,
     /// The output is clamped to these, at last.
-    bounds: [f32; 2],
+    pub bounds: [f32; 2],
 }
 
 /// The kernels for convolution of floats.
@@ -326,7 +326,7 @@ struct Task {
 
 /// Where the tiles of so many pixels begin, and their heights, which differ by one at most: a tile of few rows hides less of
 /// the time that an instruction takes.
-fn tiles(pixels: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn tiles(pixels: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = pixels.div_ceil(rows);
     let start = move |index: usize| index * pixels / count;
     (0..count).map(move |index| (start(index), start(index + 1) - start(index)))

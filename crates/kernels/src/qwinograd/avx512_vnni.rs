@@ -11,6 +11,7 @@ const ROWS: usize = 12;
 pub(super) const KERNEL: Kernel = Kernel {
     rows: ROWS,
     columns: 2 * LANES,
+    depth_group: 2,
     bytes_for_word: 2,
     input: vector::input::avx512,
     multiply,
@@ -47,6 +48,8 @@ unsafe fn tile<const R: usize, const V: usize>(product: &Product, row: usize) {
             let mut columns = [_mm512_setzero_si512(); V];
             for column in &mut columns {
                 *column = _mm512_load_si512(weights);
+                // The same place of the next matrix, which this CPU would not foresee.
+                _mm_prefetch::<_MM_HINT_T1>(weights.cast::<i8>().wrapping_add(2 * V * LANES * product.depth));
                 weights = weights.add(1);
             }
             for r in 0..R {

@@ -12,6 +12,7 @@ const ROWS: usize = 6;
 pub(super) const KERNEL: Kernel = Kernel {
     rows: ROWS,
     columns: 2 * 8,
+    depth_group: 2,
     bytes_for_word: 2,
     input: vector::input::avx2,
     multiply,

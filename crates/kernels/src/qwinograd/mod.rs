@@ -15,6 +15,8 @@ mod avx2;
 mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod scalar;
 #[cfg(test)]
@@ -49,6 +51,8 @@ pub static TABLE: Table<Kernel> = Table {
         Row { name: "qwinograd_4x4_3x3_6x16_avx_vnni", isa: Isa::AvxVnni, kernel: avx_vnni::KERNEL },
         #[cfg(target_arch = "x86_64")]
         Row { name: "qwinograd_4x4_3x3_6x16_avx2", isa: Isa::Avx2, kernel: avx2::KERNEL },
+        #[cfg(target_arch = "aarch64")]
+        Row { name: "qwinograd_4x4_3x3_4x16_neon", isa: Isa::Neon, kernel: neon::KERNEL },
         Row { name: "qwinograd_4x4_3x3_scalar", isa: Isa::Scalar, kernel: scalar::KERNEL },
     ],
 };
@@ -60,6 +64,8 @@ pub struct Kernel {
     rows: usize,
     /// Columns of a panel; the last panel may have just [`LANES`].
     columns: usize,
+    /// So many weights of one column lie side by side before the next column comes: 1 or 2.
+    depth_group: usize,
     /// Products of bytes that the like row of [`qgemm`] does in the time of one product of words.
     bytes_for_word: usize,
     /// Transforms all channels of a tile of the input.
@@ -96,11 +102,11 @@ struct Product {
     /// `rows` rows of `depth` words, one after the other.
     input: *const i16,
     rows: usize,
-    /// Even.
+    /// A multiple of [`LANES`].
     depth: usize,
     /// Columns of the panel: the kernel's, or [`LANES`].
     columns: usize,
-    /// `[depth / 2][columns][2]`, aligned to 64 bytes.
+    /// `[depth / depth_group][columns][depth_group]`, aligned to 64 bytes.
     weights: *const i16,
     /// `rows` rows of `columns` sums, one after the other, aligned to 64 bytes.
     sums: *mut i32,

@@ -9,7 +9,7 @@ use crate::quantized::{Requantize, Weights};
 
 /// The weights of a convolution, ready for one kernel.
 pub(super) struct Packed {
-    /// For each panel `[36][in_channels / 2][columns][2]`.
+    /// For each panel `[36][in_channels / depth_group][columns][depth_group]`.
     pub(super) weights: Aligned<i16>,
     /// `bias − zero_point · Σ weights`, of a zero point and inputs less [`CENTER`].
     pub(super) bias: Aligned<i32>,
@@ -34,7 +34,7 @@ pub(super) fn pack(
     input_zero_point: Activation,
     requantize: &Requantize,
 ) -> Packed {
-    let (depth, channels) = (geometry.input[2], geometry.output[2]);
+    let (depth, channels, group) = (geometry.input[2], geometry.output[2], kernel.depth_group);
     let mut packed = Packed {
         weights: Aligned::zeroed(INNER * INNER * depth * channels),
         bias: Aligned::zeroed(channels),
@@ -54,7 +54,8 @@ pub(super) fn pack(
             let tap = |y: usize, x: usize| i32::from(values[(y * TAPS + x) * depth + c]) - point;
             let transformed = transform(std::array::from_fn(|y| std::array::from_fn(|x| tap(y, x))));
             for (i, weight) in transformed.into_iter().flatten().enumerate() {
-                panel[i * depth * width + (c / 2 * width + channel % kernel.columns) * 2 + c % 2] = weight as i16;
+                let line = i * depth + c / group * group;
+                panel[line * width + channel % kernel.columns * group + c % group] = weight as i16;
             }
         }
     }

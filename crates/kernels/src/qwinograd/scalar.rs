@@ -5,7 +5,8 @@ use super::{CENTER, InputTile, Kernel, OutputTile, Product};
 use crate::Activation;
 use crate::simd::LANES;
 
-pub(super) const KERNEL: Kernel = Kernel { rows: 1, columns: LANES, bytes_for_word: 1, input, multiply, output };
+pub(super) const KERNEL: Kernel =
+    Kernel { rows: 1, columns: LANES, depth_group: 1, bytes_for_word: 1, input, multiply, output };
 
 /// # Safety
 /// As [`Kernel::input`].
@@ -38,11 +39,9 @@ unsafe fn multiply(product: &Product) {
     };
     for (row, sums) in input.chunks_exact(depth).zip(sums.chunks_exact_mut(columns)) {
         sums.fill(0);
-        for (pair, weights) in row.chunks_exact(2).zip(weights.chunks_exact(2 * columns)) {
-            for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(2)) {
-                for (&a, &w) in pair.iter().zip(weights) {
-                    *sum = sum.wrapping_add(i32::from(a) * i32::from(w));
-                }
+        for (&value, weights) in row.iter().zip(weights.chunks_exact(columns)) {
+            for (sum, &weight) in sums.iter_mut().zip(weights) {
+                *sum = sum.wrapping_add(i32::from(value) * i32::from(weight));
             }
         }
     }

@@ -82,6 +82,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn sub(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b| _mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
     fn mul(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
         both!(|a, b| _mm256_mul_ps(a, b))
     }

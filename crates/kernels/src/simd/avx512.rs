@@ -115,6 +115,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_mul_ps(a, b) }

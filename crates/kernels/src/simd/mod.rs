@@ -45,6 +45,7 @@ pub(crate) trait Simd: Copy {
     fn load(self, from: &[f32; LANES]) -> Self::F32;
     fn store(self, value: Self::F32, to: &mut [f32; LANES]);
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a.mul_add(b, c)`: rounds once.
     fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;

@@ -74,6 +74,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn sub(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vsubq_f32(a, b))
+    }
+
+    #[inline(always)]
     fn mul(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
         each!(|a, b| vmulq_f32(a, b))
     }

@@ -1,8 +1,8 @@
 //! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
 
 use kinglet_graph::ops::{
-    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Transpose, Unary,
-    Window, unary_table,
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce, ReduceKind, Softmax,
+    Transpose, Unary, Window, unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
@@ -11,7 +11,7 @@ use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
 use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax, transpose};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax, transpose, winograd};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -42,7 +42,7 @@ pub(super) fn kernel(
         Op::DepthwiseConv2d(op) => context.depthwise_conv2d(op)?,
         Op::FullyConnected(op) => context.fully_connected(op)?,
         Op::Pool2d(op) => context.pool2d(op)?,
-        Op::Mean(op) => context.mean(op)?,
+        Op::Reduce(op) if op.kind == ReduceKind::Mean => context.mean(op)?,
         Op::Binary(_) => context.binary()?,
         Op::Unary(op) if context.all_8_bit() => {
             Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
@@ -109,7 +109,7 @@ fn repeats(a: &TensorType, b: &TensorType, output: &TensorType, kind: BinaryKind
         let before = &ty.shape[usize::from(batch)..(ty.shape.len() - full).max(usize::from(batch))];
         before.iter().all(|size| *size == 1) && (full > 0 || ty.len() == 1 || batch)
     };
-    let commutes = !matches!(kind, BinaryKind::Subtract | BinaryKind::Divide);
+    let commutes = matches!(kind, BinaryKind::Add | BinaryKind::Multiply);
     if a.shape == output.shape && repeated(b) {
         Some(false)
     } else {
@@ -134,8 +134,13 @@ impl<'g> Context<'g> {
             None => (op.activation, None),
         };
         let bounds = activation.bounds().into();
-        let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
-        let mut selected = self.image(Kernel::Conv2d(kernel));
+        let kernel = if let Some(filter) = winograd::Filter::of(&geometry) {
+            let kernel = winograd::Conv2d::new(self.choice, &geometry, filter, values, bias, bounds, self.threads);
+            Kernel::WinogradConv2d(kernel)
+        } else {
+            Kernel::Conv2d(gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads))
+        };
+        let mut selected = self.image(kernel);
         selected.operands.extend(other.map(Some));
         Ok(Some(selected))
     }
@@ -269,7 +274,7 @@ impl<'g> Context<'g> {
     }
 
     /// The mean over height and width is an average pool with one window.
-    fn mean(&self, op: &Mean) -> Result<Option<Selected>, GraphError> {
+    fn mean(&self, op: &Reduce) -> Result<Option<Selected>, GraphError> {
         let input = self.input(0);
         if input.shape.len() != 4 || op.axes != [1, 2] {
             return Ok(None);
@@ -321,6 +326,7 @@ impl<'g> Context<'g> {
             BinaryKind::Divide => eltwise::Operation::Divide,
             BinaryKind::Maximum => eltwise::Operation::Maximum,
             BinaryKind::Minimum => eltwise::Operation::Minimum,
+            _ => return Ok(None),
         };
         let (min, max) = op.activation.bounds();
         let kernel = Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
@@ -341,6 +347,7 @@ impl<'g> Context<'g> {
             Unary::LeakyRelu { slope } if (-1.0..=1.0).contains(&slope) && slope != 0.0 => {
                 eltwise::Function::LeakyRelu { slope }
             }
+            Unary::HardSigmoid { alpha, beta } => eltwise::Function::HardSigmoid { alpha, beta },
             Unary::HardSwish => eltwise::Function::HardSwish,
             Unary::Logistic => eltwise::Function::Logistic,
             Unary::Silu => eltwise::Function::Silu,
@@ -364,7 +371,7 @@ impl<'g> Context<'g> {
 
     fn transpose(&self, op: &Transpose) -> Option<Selected> {
         let transpose = transpose::Transpose::of_axes(&self.input(0).shape, &op.permutation)?;
-        (self.input(0).dtype.size() == 4).then(|| self.elementwise(Kernel::Transpose(transpose)))
+        Some(self.elementwise(Kernel::Transpose(transpose)))
     }
 
     fn quantize(&self) -> Result<Option<Selected>, GraphError> {

@@ -7,19 +7,24 @@ impl Fusion<'_> {
     /// Constant weights that were dequantized, as signed bytes.
     pub(super) fn quantized_weights(&mut self, real: ValueId) -> Option<ValueId> {
         let source = *self.dequantized.get(&real)?;
-        let weights = self.graph.constant(source)?;
-        match weights.data() {
-            Data::I8(_) => Some(source),
+        self.signed(source)
+    }
+
+    /// A constant of bytes as signed ones: value and zero point move by 128 together.
+    pub(super) fn signed(&mut self, constant: ValueId) -> Option<ValueId> {
+        if let Some(signed) = self.signed.get(&constant) {
+            return Some(*signed);
+        }
+        let tensor = self.graph.constant(constant)?;
+        match tensor.data() {
+            Data::I8(_) => Some(constant),
             Data::U8(values) => {
-                if let Some(signed) = self.signed.get(&source) {
-                    return Some(*signed);
-                }
-                let mut ty = TensorType { dtype: DType::I8, ..weights.ty().clone() };
-                ty.quantization.iter_mut().flat_map(|q| &mut q.zero_points).for_each(|zero_point| *zero_point -= 128);
+                let mut ty = TensorType { dtype: DType::I8, ..tensor.ty().clone() };
+                ty.quantization.as_mut()?.zero_points.iter_mut().for_each(|zero_point| *zero_point -= 128);
                 let values: Vec<i8> = values.iter().map(|q| (q ^ 0x80) as i8).collect();
                 let signed = Tensor::with_type(ty, values).ok()?;
-                let signed = self.graph.add_constant(self.graph.value(source).name.clone(), signed);
-                self.signed.insert(source, signed);
+                let signed = self.graph.add_constant(self.graph.value(constant).name.clone(), signed);
+                self.signed.insert(constant, signed);
                 Some(signed)
             }
             _ => None,

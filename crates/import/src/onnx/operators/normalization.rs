@@ -1,6 +1,6 @@
 //! Normalizations: to a mean of 0 and a variance of 1, by statistics of the batch or of parts of a tensor.
 
-use kinglet_graph::ops::{BinaryKind, Mean, Unary};
+use kinglet_graph::ops::{BinaryKind, Reduce, ReduceKind, Unary};
 use kinglet_graph::{Op, ValueId};
 
 use super::{Problem, axis, invalid};
@@ -68,7 +68,7 @@ struct Standardized {
 
 /// (x − mean) / √(variance + epsilon), mean and variance taken over these axes.
 fn standardized(b: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<Standardized, Problem> {
-    let over = || Op::Mean(Mean { axes: axes.to_vec(), keep_dims: true });
+    let over = || Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: axes.to_vec(), keep_dims: true });
     let mean = b.emit(over(), &[x])?;
     let centred = b.binary(BinaryKind::Subtract, x, mean)?;
     let squares = b.binary(BinaryKind::Multiply, centred, centred)?;

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use kinglet_graph::ops::{
-    Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pad, Pool2d, PoolKind,
-    Reshape, Slice, Transpose, Unary, Window,
+    Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Pad, PadMode, Pool2d, PoolKind,
+    Reduce, ReduceKind, Reshape, Slice, Transpose, Unary, Window,
 };
 use kinglet_graph::{DType, Graph, GraphError, Op, Tensor, TensorType, ValueId};
 
@@ -213,15 +213,8 @@ impl<'a> Layers<'a> {
             Function::Relu6 => Unary::Relu6,
             Function::HardSwish => Unary::HardSwish,
             Function::Sigmoid => Unary::Logistic,
-            Function::HardSigmoid => {
-                let shifted = self.shift(x, vec![3.0])?;
-                let clamped = self.node("", Op::Unary(Unary::Relu6), &[shifted])?;
-                return self.scale(clamped, vec![1.0 / 6.0]);
-            }
-            Function::Silu => {
-                let gate = self.node("", Op::Unary(Unary::Logistic), &[x])?;
-                return self.multiply(x, gate);
-            }
+            Function::HardSigmoid => Unary::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
+            Function::Silu => Unary::Silu,
         };
         self.node("", Op::Unary(unary), &[x])
     }
@@ -247,19 +240,20 @@ impl<'a> Layers<'a> {
     /// `nn.AvgPool2d` with square windows one step apart, so padded that the size stays; zeros of the padding count.
     pub fn average_pool(&mut self, x: ValueId, side: usize) -> Made {
         let border = vec![0, side / 2, side / 2, 0];
-        let x = self.node("", Op::Pad(Pad { before: border.clone(), after: border, value: 0.0 }), &[x])?;
+        let x =
+            self.node("", Op::Pad(Pad { before: border.clone(), after: border, mode: PadMode::Constant(0.0) }), &[x])?;
         let (window, activation) = (Window::unit(), Activation::None);
         self.node("", Op::Pool2d(Pool2d { kind: PoolKind::Average, kernel: [side; 2], window, activation }), &[x])
     }
 
     /// The mean of each channel: [1, channels].
     pub fn global_average(&mut self, x: ValueId) -> Made {
-        self.node("", Op::Mean(Mean { axes: vec![1, 2], keep_dims: false }), &[x])
+        self.node("", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: false }), &[x])
     }
 
     /// The same as an image of one pixel: [1, 1, 1, channels].
     pub fn global_average_pixel(&mut self, x: ValueId) -> Made {
-        self.node("", Op::Mean(Mean { axes: vec![1, 2], keep_dims: true }), &[x])
+        self.node("", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: true }), &[x])
     }
 
     /// An image of one pixel as a row: [1, channels].
@@ -323,7 +317,7 @@ impl<'a> Layers<'a> {
         let size = vec![images, rows.div_ceil(2), columns.div_ceil(2), present];
         let x = self.node("", Op::Slice(Slice { begin: vec![0; 4], step: vec![1, 2, 2, 1], size }), &[x])?;
         let border = vec![0, 0, 0, channels.saturating_sub(present) / 2];
-        self.node("", Op::Pad(Pad { before: border.clone(), after: border, value: 0.0 }), &[x])
+        self.node("", Op::Pad(Pad { before: border.clone(), after: border, mode: PadMode::Constant(0.0) }), &[x])
     }
 
     /// Channel c of g groups of n becomes channel (c mod n) · g + ⌊c / n⌋ (Zhang et al. 2017, ShuffleNet).
