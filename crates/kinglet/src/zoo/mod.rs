@@ -78,7 +78,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 /// [`Error::UnknownModel`], which lists the names that begin like it, or all.
 pub fn find(name: &str) -> Result<&'static Entry, Error> {
     entries().find(|entry| entry.name == name).ok_or_else(|| {
-        let start = &name[..name.floor_char_boundary(3)];
+        let start = name.get(..3).unwrap_or(name);
         let similar =
             |entry: &&Entry| entry.name.starts_with(start) || !entries().any(|one| one.name.starts_with(start));
         let known: Vec<_> = entries().filter(similar).map(|entry| entry.name).collect();

@@ -213,15 +213,8 @@ impl<'a> Layers<'a> {
             Function::Relu6 => Unary::Relu6,
             Function::HardSwish => Unary::HardSwish,
             Function::Sigmoid => Unary::Logistic,
-            Function::HardSigmoid => {
-                let shifted = self.shift(x, vec![3.0])?;
-                let clamped = self.node("", Op::Unary(Unary::Relu6), &[shifted])?;
-                return self.scale(clamped, vec![1.0 / 6.0]);
-            }
-            Function::Silu => {
-                let gate = self.node("", Op::Unary(Unary::Logistic), &[x])?;
-                return self.multiply(x, gate);
-            }
+            Function::HardSigmoid => Unary::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
+            Function::Silu => Unary::Silu,
         };
         self.node("", Op::Unary(unary), &[x])
     }

@@ -2,6 +2,36 @@
 //!
 //! A new architecture is a file here, whose function says in [`Layers`] what the network computes, and a row in
 //! [`ARCHITECTURES`]. One that is nobody else's business need not be here: [`Options`](crate::Options) takes any [`Architecture`].
+//!
+//! ```no_run
+//! use kinglet_import::torch::architectures::{Architecture, Conv, Function};
+//! use kinglet_import::{ImportError, Options, import_with};
+//!
+//! /// Reads the state dict of this model:
+//! ///
+//! ///     self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(16)
+//! ///     self.conv2 = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+//! ///     self.head = nn.Linear(16, 7)
+//! ///
+//! ///     x = F.relu(self.bn1(self.conv1(x)))
+//! ///     return self.head((x + F.silu(self.conv2(x))).mean((2, 3)))
+//! fn read(bytes: &[u8]) -> Result<kinglet_import::Model, ImportError> {
+//!     let architecture = Architecture {
+//!         name: "my_network",
+//!         side: 96,
+//!         unused: &[],
+//!         builders: &[|net, image| {
+//!             let x = net.conv_bn(["conv1", "bn1"], image, Conv::new(16, 3).stride(2), Function::Relu)?;
+//!             let y = net.conv("conv2", x, Conv::new(16, 3).groups(16).biased())?;
+//!             let y = net.function(Function::Silu, y)?;
+//!             let x = net.add(x, y)?;
+//!             let x = net.global_average(x)?;
+//!             net.classifier("head", x)
+//!         }],
+//!     };
+//!     import_with(bytes, "my_network.pth", &Options { architecture: Some(architecture), ..Options::default() })
+//! }
+//! ```
 
 mod efficientnet;
 mod googlenet;
