@@ -170,7 +170,7 @@ impl QWinogradConv2d {
         // weight that comes from memory.
         const INPUT: usize = 170;
         const OUTPUT: usize = 400;
-        const WEIGHT: usize = 12;
+        const WEIGHT: usize = 6;
         let row = TABLE.pick(choice);
         let [height, width, columns] = geometry.output;
         let depth = geometry.input[2];
