@@ -1,13 +1,11 @@
 //! Removes nodes that change nothing.
 
-use super::layout::moves_nothing;
-use crate::ops::{Activation, Pad, Reshape, Slice};
+use crate::ops::{Activation, Pad, Slice};
 use crate::{Graph, GraphError, Node, Op, ValueId};
 
-/// Removes nodes whose output is their input, and lets a reshape of a reshape read the first one's input. A Transpose that
-/// only moves axes of size 1 is a reshape.
+/// Removes nodes whose output is their input, and lets a reshape of a reshape read the first one's input.
 pub fn remove_identities(graph: &mut Graph) -> Result<usize, GraphError> {
-    let rewrites = reshape_instead(graph) + merge_reshapes(graph);
+    let rewrites = merge_reshapes(graph);
     let producers = graph.producers();
     let mut is_output = vec![false; graph.values.len()];
     for id in &graph.outputs {
@@ -65,24 +63,6 @@ fn is_identity(graph: &Graph, node: &Node) -> bool {
         _ => false,
     };
     unchanged && from.shape == to.shape && from.means_same(to)
-}
-
-/// Makes a Reshape of each Transpose that leaves all elements where they are, and moves some axis.
-fn reshape_instead(graph: &mut Graph) -> usize {
-    let mut rewrites = 0;
-    for index in 0..graph.nodes.len() {
-        let node = &graph.nodes[index];
-        let (Op::Transpose(transpose), &[Some(input)], &[output]) = (&node.op, &node.inputs[..], &node.outputs[..])
-        else {
-            continue;
-        };
-        let (from, to) = (&graph.value(input).ty, &graph.value(output).ty);
-        if !transpose.permutation.is_sorted() && moves_nothing(&from.shape, &transpose.permutation) {
-            graph.nodes[index].op = Op::Reshape(Reshape { shape: to.shape.clone() });
-            rewrites += 1;
-        }
-    }
-    rewrites
 }
 
 /// Lets each reshape that reads a reshape read that one's input. The first may then be dead.

@@ -187,24 +187,6 @@ fn what_changes_nothing_is_removed() {
 }
 
 #[test]
-fn a_transpose_that_moves_no_element_is_a_reshape() {
-    let mut b = Builder::default();
-    let x = b.input("x", TensorType::new(DType::F32, [2, 1, 3]));
-    let moved = b.same("moved", Op::Transpose(Transpose { permutation: vec![1, 0, 2] }), &[x]);
-    let turned = b.same("turned", Op::Transpose(Transpose { permutation: vec![0, 2, 1] }), &[moved]);
-    b.output(turned);
-    check(
-        b,
-        passes::remove_identities,
-        1,
-        "input x: float32[2, 1, 3]
-        moved: float32[1, 2, 3] = Reshape (x)
-        turned: float32[1, 3, 2] = Transpose permutation [0, 2, 1] (moved)
-        output turned",
-    );
-}
-
-#[test]
 fn an_output_that_is_an_input_keeps_its_name() {
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [3]));

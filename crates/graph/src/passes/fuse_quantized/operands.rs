@@ -35,7 +35,7 @@ impl Fusion<'_> {
     /// rounded to it. `None` where sums with it would not fit 32 bits.
     ///
     /// Channels whose weights are next to nothing have tiny scales, and quantizers then write a bias that just fits 32 bits
-    /// by itself. It is made smaller by what the products may add, where that is nothing beside a step of the output.
+    /// by itself. It is made smaller by what the products may add, where that is little beside a step of the output.
     pub(super) fn quantized_bias(
         &mut self,
         real: ValueId,
@@ -63,7 +63,7 @@ impl Fusion<'_> {
         let mut values = Vec::with_capacity(exact.len());
         for (channel, (q, sum)) in exact.iter().zip(sums).enumerate() {
             let limit = f64::from(i32::MAX) - sum;
-            if !(limit >= 0.0 && (q.abs() - limit) * scale(channel) <= step / 256.0) {
+            if !(limit >= 0.0 && (q.abs() - limit) * scale(channel) <= step / 8.0) {
                 return None;
             }
             values.push(q.clamp(-limit, limit).round_ties_even() as i32);
