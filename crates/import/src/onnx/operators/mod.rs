@@ -6,7 +6,9 @@
 
 mod conv_transpose;
 mod convolution;
+mod einsum;
 mod elementwise;
+mod linear;
 mod matrix;
 mod normalization;
 mod pooling;
@@ -47,9 +49,11 @@ fn standard(name: &str) -> Option<Translation> {
         "Conv" => convolution::conv,
         "ConvInteger" => quantization::conv_integer,
         "ConvTranspose" => conv_transpose::conv_transpose,
-        "DequantizeLinear" => quantization::dequantize_linear,
+        "DequantizeLinear" => linear::dequantize_linear,
         "Div" => |b, op| elementwise::binary(b, op, BinaryKind::Divide),
         "Dropout" => shape::identity,
+        "DynamicQuantizeLinear" => linear::dynamic_quantize_linear,
+        "Einsum" => einsum::einsum,
         "Exp" => |b, op| elementwise::unary(b, op, Unary::Exp),
         "Flatten" => shape::flatten,
         "Gather" => shape::gather,
@@ -62,13 +66,15 @@ fn standard(name: &str) -> Option<Translation> {
         "InstanceNormalization" => normalization::instance_normalization,
         "LayerNormalization" => normalization::layer_normalization,
         "LeakyRelu" => elementwise::leaky_relu,
+        "LogSoftmax" => softmax::log_softmax,
+        "LRN" => normalization::local_response_normalization,
         "MatMul" => matrix::mat_mul,
         "MatMulInteger" => quantization::mat_mul_integer,
         "MaxPool" => pooling::max_pool,
         "Mul" => |b, op| elementwise::binary(b, op, BinaryKind::Multiply),
         "QLinearConv" => quantization::qlinear_conv,
         "QLinearMatMul" => quantization::qlinear_mat_mul,
-        "QuantizeLinear" => quantization::quantize_linear,
+        "QuantizeLinear" => linear::quantize_linear,
         "Relu" => |b, op| elementwise::unary(b, op, Unary::Relu),
         "Reshape" => shape::reshape,
         "Resize" => resize::resize,
