@@ -340,6 +340,7 @@ impl<'a> Builder<'a> {
 
     /// The same numbers as another element type.
     pub fn cast(&mut self, x: ValueId, dtype: DType) -> Result<ValueId, Problem> {
+        let x = self.plain(x)?;
         if self.dtype(x) == dtype { Ok(x) } else { self.emit_as(Op::Cast(Cast::default()), &[Some(x)], dtype, None) }
     }
 
@@ -429,13 +430,24 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The integers of a quantized tensor as mere numbers, which is what arithmetic of the file means by them.
+    pub fn plain(&mut self, x: ValueId) -> Result<ValueId, Problem> {
+        match self.ty(x) {
+            TensorType { quantization: None, .. } => Ok(x),
+            ty => self.emit_as(Op::Reinterpret, &[Some(x)], ty.dtype, None),
+        }
+    }
+
     /// An elementwise function of two tensors, with broadcasting.
     pub fn binary(&mut self, kind: BinaryKind, a: ValueId, b: ValueId) -> Result<ValueId, Problem> {
-        self.emit(Op::Binary(Binary { kind, activation: Activation::None }), &[a, b])
+        let (a, b) = (self.plain(a)?, self.plain(b)?);
+        let dtype = if kind.is_predicate() { DType::Bool } else { self.dtype(a) };
+        self.emit_as(Op::Binary(Binary { kind, activation: Activation::None }), &[Some(a), Some(b)], dtype, None)
     }
 
     /// An elementwise function of one tensor.
     pub fn unary(&mut self, unary: Unary, x: ValueId) -> Result<ValueId, Problem> {
+        let x = self.plain(x)?;
         self.emit(Op::Unary(unary), &[x])
     }
 }
