@@ -441,7 +441,8 @@ impl<'a> Builder<'a> {
     /// An elementwise function of two tensors, with broadcasting.
     pub fn binary(&mut self, kind: BinaryKind, a: ValueId, b: ValueId) -> Result<ValueId, Problem> {
         let (a, b) = (self.plain(a)?, self.plain(b)?);
-        self.emit(Op::Binary(Binary { kind, activation: Activation::None }), &[a, b])
+        let dtype = if kind.is_predicate() { DType::Bool } else { self.dtype(a) };
+        self.emit_as(Op::Binary(Binary { kind, activation: Activation::None }), &[Some(a), Some(b)], dtype, None)
     }
 
     /// An elementwise function of one tensor.
