@@ -144,3 +144,9 @@ pub fn clip(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Prob
     }
     Ok(vec![y])
 }
+
+/// PRelu. Inputs: x, and a slope that is broadcast over it.
+pub fn prelu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let (x, slope) = (op.input(b, 0)?, op.input(b, 1)?);
+    Ok(vec![b.emit(Op::Prelu, &[x, slope])?])
+}
