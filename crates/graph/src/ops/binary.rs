@@ -227,13 +227,14 @@ impl Binary {
         b: View<'_>,
         output: &mut TensorMut<'_>,
     ) -> Result<(), GraphError> {
+        let is_float = output.ty.dtype.is_float();
         let (b, out) = (T::of(b)?, T::of_mut(&mut output.view)?);
         let (min, max) = self.activation.bounds();
         let (min, max) = (T::Wide::from_f64(min.into()), T::Wide::from_f64(max.into()));
         for ([i, j], out) in walk.zip(out) {
             let mut result = self.kind.number(a[i].widen(), b[j].widen());
-            if self.activation != Activation::None {
-                // As `Activation::clamp`.
+            if is_float {
+                // As `Activation::clamp`: without an activation NaN becomes minus infinity, too.
                 let raised = if result > min { result } else { min };
                 result = if raised < max { raised } else { max };
             }

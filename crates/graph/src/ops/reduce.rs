@@ -63,7 +63,11 @@ impl ReduceKind {
     /// The result of `count` elements.
     fn finish<N: Number>(self, total: N, count: usize) -> N {
         match self {
-            ReduceKind::Mean => total.divide(N::from_count(count)),
+            ReduceKind::Mean => {
+                let mean = total.divide(N::from_count(count));
+                // As of an average pool: NaN becomes minus infinity.
+                if mean > N::LOWEST { mean } else { N::LOWEST }
+            }
             ReduceKind::L2 => total.square_root(),
             _ => total,
         }

@@ -37,7 +37,7 @@ pub struct Builder<'a> {
     named: Vec<bool>,
     /// For each value, the node that makes it.
     producers: Vec<Option<usize>>,
-    /// For each value, whether a node reads it.
+    /// For each value, whether a node reads it, or might by another name.
     read: Vec<bool>,
     activation_bytes: usize,
     /// The name of the node that is being translated.
@@ -107,7 +107,10 @@ impl<'a> Builder<'a> {
     pub fn bind(&mut self, name: &str, id: ValueId) -> Result<(), ImportError> {
         self.charge(name.len())?;
         self.bind_new(name, Binding::Value(id))?;
-        if !std::mem::replace(&mut self.named[id.0], true) {
+        if std::mem::replace(&mut self.named[id.0], true) {
+            // It has another name, by which it may still be read when the last node that uses this one has been translated.
+            self.read[id.0] = true;
+        } else {
             name.clone_into(&mut self.graph.values[id.0].name);
         }
         Ok(())
@@ -215,7 +218,7 @@ impl<'a> Builder<'a> {
         self.charge(size_of::<i64>() * self.graph.constant(id).map_or(0, |constant| constant.ty().len()))?;
         Ok(match self.graph.constant(id).map(|constant| constant.as_ref().view) {
             Some(View::I64(values)) => Some(values.to_vec()),
-            Some(view) if view.dtype().is_integer() && view.dtype() != DType::U64 => {
+            Some(view) if is_integer(view.dtype()) => {
                 // No other type has more digits than a float holds.
                 Some(view.to_f64().into_iter().map(|value| value as i64).collect())
             }
@@ -441,7 +444,8 @@ impl<'a> Builder<'a> {
     /// An elementwise function of two tensors, with broadcasting.
     pub fn binary(&mut self, kind: BinaryKind, a: ValueId, b: ValueId) -> Result<ValueId, Problem> {
         let (a, b) = (self.plain(a)?, self.plain(b)?);
-        self.emit(Op::Binary(Binary { kind, activation: Activation::None }), &[a, b])
+        let dtype = if kind.is_predicate() { DType::Bool } else { self.dtype(a) };
+        self.emit_as(Op::Binary(Binary { kind, activation: Activation::None }), &[Some(a), Some(b)], dtype, None)
     }
 
     /// An elementwise function of one tensor.
@@ -449,6 +453,12 @@ impl<'a> Builder<'a> {
         let x = self.plain(x)?;
         self.emit(Op::Unary(unary), &[x])
     }
+}
+
+/// Whether it is an integer type whose numbers a float holds.
+fn is_integer(dtype: DType) -> bool {
+    let narrow = matches!(dtype, DType::I4 | DType::U4 | DType::I2 | DType::U2);
+    narrow || (dtype.is_integer() && dtype != DType::U64)
 }
 
 /// What a refusal of the graph means: an element type that an operator does not take is a lack, the rest is the file's fault.
