@@ -118,7 +118,16 @@ const SUPPORTED: &[&str] = &[
 ];
 
 /// Tests of supported operators that need not pass, and why.
-const EXCEPTED: &[(&str, &str)] = &[];
+const EXCEPTED: &[(&str, &str)] = &[
+    ("test_equal_string", "strings are not supported"),
+    ("test_equal_string_broadcast", "strings are not supported"),
+    ("test_identity_opt", "optional values are not supported"),
+    ("test_identity_sequence", "sequences are not supported"),
+    ("test_training_dropout", "training, with NumPy's random numbers"),
+    ("test_training_dropout_default", "training, with NumPy's random numbers"),
+    ("test_training_dropout_default_mask", "training, with NumPy's random numbers"),
+    ("test_training_dropout_mask", "training, with NumPy's random numbers"),
+];
 
 /// What came of a test.
 #[derive(Clone, Debug, PartialEq)]
@@ -255,6 +264,7 @@ fn compare(results: &[Tensor], expected: &[(String, Tensor)], tolerance: &[f64])
         }
         let close =
             |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= absolute + relative * b.abs();
+        let numbers = |tensor: &Tensor| tensor.as_ref().view.to_f64();
         let pairs = numbers(result).into_iter().zip(numbers(expected)).enumerate();
         if let Some((index, (a, b))) = pairs.into_iter().find(|(_, (a, b))| !close(*a, *b)) {
             return Err(format!("element {index} of {name} is {a}, not {b}"));
@@ -273,10 +283,6 @@ fn without_unused_rows(result: &Tensor, expected: &Tensor) -> Tensor {
         return result.clone();
     }
     Tensor::new([wanted, 3], numbers[..3 * wanted].to_vec()).expect("as many numbers")
-}
-
-fn numbers(tensor: &Tensor) -> Vec<f64> {
-    tensor.as_ref().view.to_f64()
 }
 
 /// The page about operators.

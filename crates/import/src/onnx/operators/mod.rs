@@ -7,8 +7,10 @@
 mod blocks;
 mod conv_transpose;
 mod convolution;
+mod einsum;
 mod elementwise;
 mod indexing;
+mod linear;
 mod matrix;
 mod normalization;
 mod parts;
@@ -58,9 +60,11 @@ fn standard(name: &str) -> Option<Translation> {
         "ConvInteger" => quantization::conv_integer,
         "ConvTranspose" => conv_transpose::conv_transpose,
         "DepthToSpace" => blocks::depth_to_space,
-        "DequantizeLinear" => quantization::dequantize_linear,
+        "DequantizeLinear" => linear::dequantize_linear,
         "Div" => |b, op| elementwise::binary(b, op, BinaryKind::Divide),
         "Dropout" => elementwise::dropout,
+        "DynamicQuantizeLinear" => linear::dynamic_quantize_linear,
+        "Einsum" => einsum::einsum,
         "Elu" => elementwise::elu,
         "Equal" => |b, op| elementwise::binary(b, op, BinaryKind::Equal),
         "Erf" => |b, op| elementwise::unary(b, op, Unary::Erf),
@@ -82,11 +86,13 @@ fn standard(name: &str) -> Option<Translation> {
         "HardSwish" => |b, op| elementwise::unary(b, op, Unary::HardSwish),
         "Identity" => shape::identity,
         "InstanceNormalization" => normalization::instance_normalization,
+        "LRN" => normalization::local_response_normalization,
         "LayerNormalization" => normalization::layer_normalization,
         "LeakyRelu" => elementwise::leaky_relu,
         "Less" => |b, op| elementwise::binary(b, op, BinaryKind::Less),
         "LessOrEqual" => |b, op| elementwise::binary(b, op, BinaryKind::LessOrEqual),
         "Log" => |b, op| elementwise::unary(b, op, Unary::Log),
+        "LogSoftmax" => softmax::log_softmax,
         "MatMul" => matrix::mat_mul,
         "MatMulInteger" => quantization::mat_mul_integer,
         "Max" => |b, op| reduction::of_tensors(b, op, BinaryKind::Maximum, false),
@@ -99,11 +105,12 @@ fn standard(name: &str) -> Option<Translation> {
         "NonMaxSuppression" => indexing::non_max_suppression,
         "Not" => |b, op| elementwise::unary(b, op, Unary::Not),
         "Or" => |b, op| elementwise::binary(b, op, BinaryKind::Or),
+        "PRelu" => elementwise::prelu,
         "Pad" => parts::pad,
         "Pow" => elementwise::pow,
         "QLinearConv" => quantization::qlinear_conv,
         "QLinearMatMul" => quantization::qlinear_mat_mul,
-        "QuantizeLinear" => quantization::quantize_linear,
+        "QuantizeLinear" => linear::quantize_linear,
         "Range" => parts::range_of,
         "Reciprocal" => |b, op| elementwise::unary(b, op, Unary::Reciprocal),
         "ReduceL2" => |b, op| reduction::reduce(b, op, ReduceKind::L2),
