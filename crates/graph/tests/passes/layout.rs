@@ -206,7 +206,8 @@ fn one_pixel_is_squeezed_and_excited_without_a_reshape() {
     let mut b = Builder::default();
     let x = b.input("x", float([1, 4, 4, 3]));
     let image = b.same("image", transpose(&[0, 3, 1, 2]), &[x]);
-    let mean = b.same("mean", Op::Mean(Mean { axes: vec![2, 3], keep_dims: true }), &[image]);
+    let mean =
+        b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[image]);
     let pixel = b.same("pixel", transpose(&[0, 2, 3, 1]), &[mean]);
     let constant = b.constant("w", quantized([3, 3, 1, 1], 0.1, 0));
     let weights = b.node("weights", Op::Dequantize, &[constant], float([]));
