@@ -164,7 +164,7 @@ impl Model {
 
 impl<'a> From<&'a Model> for Recipe<'a> {
     fn from(model: &'a Model) -> Recipe<'a> {
-        Recipe { graph: &model.graph, labels: Arc::clone(&model.labels), preprocess: model.preprocess.clone() }
+        Recipe { graph: &model.graph, labels: Arc::clone(&model.labels), preprocess: model.preprocess.clone(), form: model.form }
     }
 }
 

@@ -94,7 +94,7 @@ fn classifier() -> Classifier {
     graph.add_node("mean", Op::Mean(Mean { axes: vec![1, 2], keep_dims: false }), vec![Some(picture)], vec![means]);
     (graph.inputs, graph.outputs) = (vec![picture], vec![means]);
     let labels = ["red", "green", "blue"].map(str::to_owned).into();
-    Classifier::new(Recipe { graph: &graph, labels, preprocess: PreprocessOptions::default() }).unwrap()
+    Classifier::new(Recipe { graph: &graph, labels, preprocess: PreprocessOptions::default(), form: None }).unwrap()
 }
 
 /// Writes down what it is told.
