@@ -177,7 +177,7 @@ impl Mask {
             ClassShare { index, label, pixels: (share * self.picture_pixels as f64).round() as u64, share }
         };
         let mut shares: Vec<_> = counts.into_iter().enumerate().filter(|(_, count)| *count > 0).map(share).collect();
-        shares.sort_by(|a, b| b.pixels.cmp(&a.pixels));
+        shares.sort_by_key(|share| std::cmp::Reverse(share.pixels));
         shares
     }
 }

@@ -350,7 +350,7 @@ fn what_is_drawn_stays_in_the_picture() {
         label: "a label that is longer than the picture is wide: Zürich".into(),
         score: 0.5,
         bounds: Bounds { x0: -5.0, y0: 10.0, x1: 80.0, y1: 38.0 },
-        keypoints: vec![far(1e30, f32::NEG_INFINITY), far(30.0, 20.0), far(f32::NAN, 3.0)].repeat(6)[..17].to_vec(),
+        keypoints: [far(1e30, f32::NEG_INFINITY), far(30.0, 20.0), far(f32::NAN, 3.0)].repeat(6)[..17].to_vec(),
         ..Detection::default()
     };
     draw::detections(&mut image, &[detection]);

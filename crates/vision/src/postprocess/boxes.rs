@@ -1,4 +1,5 @@
-//! Boxes whose coordinates the model has decoded: lists of objects, as SSD models end in, or boxes with a score a class.
+//! Boxes whose coordinates the model has decoded: lists of objects, as SSD models end in, or boxes with a score a
+//! class.
 
 use super::{Bounds, Candidate};
 
@@ -11,8 +12,8 @@ pub(crate) enum Corners {
     Xy,
 }
 
-/// Objects found, overlapping ones suppressed already: boxes [1, N, 4], scores [1, N], classes [1, N] and, where there is
-/// one, their count, beyond which the rest is to be ignored.
+/// Objects found, overlapping ones suppressed already: boxes [1, N, 4], scores [1, N], classes [1, N] and, where there
+/// is one, their count, beyond which the rest is to be ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BoxList {
     pub(crate) corners: Corners,

@@ -3,6 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use kinglet_runtime::graph::Graph;
+
+use super::reading::Reading;
+use crate::error::Result;
+use crate::network::picture_input;
+
 /// What a model is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -66,8 +72,8 @@ macro_rules! forms {
 forms! {
     Scores, Classify, "scores", "[1, C]", "A score a class.";
     BoxList, Detect, "box-list", "boxes [1, N, 4], classes [1, N], scores [1, N] and perhaps their count",
-        "Objects found, as TensorFlow's SSD models end in them (top, left, bottom, right; classes before scores), or ones with left, \
-         top, right, bottom.";
+        "Objects found, as TensorFlow's SSD models end in them (top, left, bottom, right; classes before scores), or ones \
+         with left, top, right, bottom.";
     ScoredBoxes, Detect, "scored-boxes", "boxes [1, N, 4] and scores [1, N, C]",
         "Decoded boxes (left, top, right, bottom) with the probability of each class.";
     YoloV5, Detect, "yolov5", "[1, N, 5 + C]", "YOLOv5 and YOLOv7, boxes decoded; with prototypes [1, M, H, W] also outlines.";
@@ -83,6 +89,18 @@ forms! {
         "A score for each class of each cell, or its class.";
 }
 
+impl Form {
+    /// The form of a model's outputs, or `asked` if they can be read in that one, and how many classes there are, where
+    /// shapes say it.
+    ///
+    /// # Errors
+    /// When the model does not take one picture, or its outputs have no such form.
+    pub fn of(graph: &Graph, asked: Option<Form>) -> Result<(Form, Option<usize>)> {
+        let reading = Reading::of(graph, &picture_input(graph)?, asked)?;
+        Ok((reading.form, reading.classes))
+    }
+}
+
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -92,7 +110,7 @@ impl fmt::Display for Form {
 impl FromStr for Form {
     type Err = String;
 
-    fn from_str(name: &str) -> Result<Form, String> {
+    fn from_str(name: &str) -> std::result::Result<Form, String> {
         let names = || Form::ALL.iter().map(|form| form.name()).collect::<Vec<_>>().join(", ");
         Form::ALL.iter().copied().find(|form| form.name() == name).ok_or_else(|| format!("the forms are {}", names()))
     }

@@ -1,8 +1,8 @@
 //! From a model's outputs to what they mean: objects with boxes, keypoints and outlines, or a class for each pixel.
 //!
-//! [`Form`] names the forms of outputs that are known and recognizes them by their shapes. Readers turn the numbers of one
-//! form into candidates in pixels of the model's input: `yolo`, `boxes` (SSD and the like), `pose`. [`nms`] keeps the best of
-//! candidates that overlap, `prototypes` outlines objects, and `class_map` reads segmentation.
+//! [`Form`] names the forms of outputs that are known and recognizes them by their shapes. Readers turn the numbers of
+//! one form into candidates in pixels of the model's input: `yolo`, `boxes` (SSD and the like), `pose`. [`nms`] keeps
+//! the best of candidates that overlap, `prototypes` outlines objects, and `class_map` reads segmentation.
 
 pub(crate) mod boxes;
 pub(crate) mod class_map;

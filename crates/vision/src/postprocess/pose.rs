@@ -2,8 +2,8 @@
 
 use super::{Bounds, Candidate, KEYPOINT_SCORE, Keypoint};
 
-/// Bodies as MoveNet gives them, in fractions of the input (tfhub.dev/google/movenet): [1, 1, 17, 3] of y, x and score of
-/// each point for one body; [1, N, 56] of the same and the body's top, left, bottom, right and score for several.
+/// Bodies as MoveNet gives them, in fractions of the input (tfhub.dev/google/movenet): [1, 1, 17, 3] of y, x and score
+/// of each point for one body; [1, N, 56] of the same and the body's top, left, bottom, right and score for several.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bodies {
     pub(crate) rows: usize,
@@ -43,8 +43,9 @@ impl Bodies {
     }
 }
 
-/// One body, whose points are where a map for each of them has its maximum: [1, K, H, W] or [1, H, W, K], as SimpleBaseline
-/// and HRNet give them (Xiao et al., 2018), and PoseNet, which refines by offsets [1, H, W, 2 · K] and gives logits.
+/// One body, whose points are where a map for each of them has its maximum: [1, K, H, W] or [1, H, W, K], as
+/// SimpleBaseline and HRNet give them (Xiao et al., 2018), and PoseNet, which refines by offsets [1, H, W, 2 · K] and
+/// gives logits.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Heatmaps {
     pub(crate) points: usize,

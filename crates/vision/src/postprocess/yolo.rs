@@ -118,8 +118,10 @@ impl Yolo {
     /// Pixels that a coordinate of 1 stands for. TensorFlow Lite exports divide by the input's size; since boxes are centred
     /// all over the picture, none of them then has a coordinate much above 1.
     fn unit(&self, values: &[f32]) -> [f32; 2] {
-        let normalized =
-            |row: usize| (0..2).all(|column| !(self.at(values, row, column).abs() > 1.5)) && self.row != Row::Cells;
+        if self.row == Row::Cells {
+            return [1.0; 2];
+        }
+        let normalized = |row: usize| (0..2).all(|column| self.at(values, row, column).abs() <= 1.5);
         match (0..self.rows).all(normalized) {
             true => [self.input.0 as f32, self.input.1 as f32],
             false => [1.0; 2],
