@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use kinglet::kernels::table::Choice;
-use kinglet::{Model, SessionOptions, labels};
+use kinglet::{Model, OpenOptions, SessionOptions, labels};
 
 use crate::fetch;
 
@@ -31,6 +31,45 @@ impl Common {
     pub fn session(&self, kernels: Choice) -> SessionOptions {
         SessionOptions { threads: self.threads(), kernels }
     }
+}
+
+/// What is bound in a model that leaves sizes open.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Sizes that an ONNX model leaves open")]
+pub struct SizeArgs {
+    /// Give the axis NAME (or axis A of an input: INPUT:A) this size [default: 1 for the batch]
+    #[arg(long, value_name = "NAME=SIZE", value_parser = named_size)]
+    dim: Vec<(String, usize)>,
+
+    /// Give an input this shape, such as input=1x3x224x224
+    #[arg(long, value_name = "INPUT=SHAPE", value_parser = named_shape)]
+    shape: Vec<(String, Vec<usize>)>,
+}
+
+impl SizeArgs {
+    /// The model of this name or path with these sizes.
+    pub fn load(&self, name_or_path: &str) -> Result<Model> {
+        let sizes = self.dim.iter().cloned().collect();
+        let shapes = self.shape.iter().cloned().collect();
+        Ok(fetch::load(name_or_path, &OpenOptions { sizes, shapes, ..OpenOptions::default() })?)
+    }
+}
+
+/// `batch=1`. Names of tensors may hold `=` themselves.
+fn named_size(text: &str) -> Result<(String, usize), String> {
+    let parts = text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
+    let parsed = parts.and_then(|(name, size)| Some((name.to_owned(), size.trim().parse().ok()?)));
+    parsed.ok_or_else(|| "give a name and a size, such as batch=1".to_owned())
+}
+
+/// `input=1x3x224x224`.
+fn named_shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let parts = text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
+    let parsed = parts.and_then(|(name, shape)| {
+        let sizes: Result<Vec<usize>, _> = shape.split('x').map(|size| size.trim().parse()).collect();
+        Some((name.to_owned(), sizes.ok()?))
+    });
+    parsed.ok_or_else(|| "give an input and its shape, such as input=1x3x224x224".to_owned())
 }
 
 /// How pictures are prepared and classes named, where the model does not say.
@@ -60,8 +99,8 @@ pub struct PictureArgs {
 
 impl PictureArgs {
     /// The model of this name or path with what was asked for.
-    pub fn load(&self, name_or_path: &str) -> Result<Model> {
-        let mut model = fetch::load(name_or_path)?;
+    pub fn load(&self, name_or_path: &str, sizes: &SizeArgs) -> Result<Model> {
+        let mut model = sizes.load(name_or_path)?;
         if let Some(path) = &self.labels {
             model = model.with_labels(labels::read(path)?);
         }
@@ -102,5 +141,13 @@ mod tests {
             assert!(three_numbers(text).is_err(), "{text}");
         }
         assert!(three_positive_numbers("0.5,0,0.5").is_err());
+    }
+    #[test]
+    fn sizes_and_shapes_have_names() {
+        assert_eq!(named_size("a=b=3"), Ok(("a=b".to_owned(), 3)));
+        assert_eq!(named_shape("input=1x3x224x224"), Ok(("input".to_owned(), vec![1, 3, 224, 224])));
+        for text in ["", "=1", "n=", "n", "n=-1", "n=x"] {
+            assert!(named_size(text).is_err() && named_shape(text).is_err(), "{text}");
+        }
     }
 }

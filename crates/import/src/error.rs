@@ -6,7 +6,7 @@ use kinglet_graph::GraphError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ImportError {
     /// The content is of no format that is read.
-    #[error("{name} is not a model that can be read: {found}; supported: TensorFlow Lite (.tflite)")]
+    #[error("{name} is not a model that can be read: {found}; supported: ONNX (.onnx) and TensorFlow Lite (.tflite)")]
     Format {
         /// What the file is called.
         name: String,
@@ -35,6 +35,21 @@ pub enum ImportError {
         name: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The file is of a version of its format that is not read.
+    #[error("{0}")]
+    Version(String),
+    /// An operator must know one of the model's inputs when the model is read.
+    #[error("node {node} ({operator}) needs {what} when the model is read: bind the input {input:?} to its value")]
+    Unbound {
+        /// The input's name.
+        input: String,
+        /// The node's place in the file.
+        node: usize,
+        /// What it is.
+        operator: String,
+        /// What it needs.
+        what: String,
     },
     /// Operators that are not supported: all of the file's.
     #[error("not supported: {}", list(.0))]
@@ -66,7 +81,8 @@ pub struct UnsupportedOperator {
 }
 
 fn list(operators: &[UnsupportedOperator]) -> String {
-    operators.iter().map(UnsupportedOperator::to_string).collect::<Vec<_>>().join("; ")
+    let only = if matches!(operators, [one] if one.more == 0) { "; it is the only one" } else { "" };
+    operators.iter().map(UnsupportedOperator::to_string).collect::<Vec<_>>().join("; ") + only
 }
 
 fn with_reason(reason: &str) -> String {

@@ -1,8 +1,12 @@
 //! Recognizes what a file is by its content: the formats that are read, and those that people hand over by mistake.
 
+use crate::onnx;
+
 /// A format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// ONNX's protocol buffers.
+    Onnx,
     /// TensorFlow Lite's FlatBuffers schema, third version.
     TfLite,
 }
@@ -12,6 +16,9 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
     let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
     if at(4, b"TFL3") {
         return Ok(Format::TfLite);
+    }
+    if onnx::is_model(bytes) {
+        return Ok(Format::Onnx);
     }
     Err(match bytes {
         [] => "it is empty",
@@ -26,7 +33,7 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
         _ if at(0, b"\x1f\x8b") => "it is compressed with gzip; unpack it first",
         [0x80, 2..=5, ..] => "it looks like a Python pickle (an older PyTorch checkpoint)",
         [.., _] if is_safetensors(bytes) => "it looks like safetensors, which holds weights but no graph",
-        _ if is_onnx(bytes) => "it looks like ONNX",
+        _ if is_onnx_beginning(bytes) => "it looks like an ONNX file that was cut short; fetch it again",
         _ if at(0, b"\x89PNG") || at(0, b"\xff\xd8\xff") => "it is an image",
         _ if is_html(bytes) => "it is a web page: the download got a page instead of the model",
         _ if is_text(bytes) => "it is text",
@@ -46,7 +53,7 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 }
 
 /// A protocol buffer that begins as ONNX's ModelProto: field 1, the small number of the IR version, then a field that exists.
-fn is_onnx(bytes: &[u8]) -> bool {
+fn is_onnx_beginning(bytes: &[u8]) -> bool {
     matches!(bytes, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42 | 0x72, ..])
 }
 
@@ -98,5 +105,8 @@ mod tests {
             assert!(found.contains(word), "{bytes:?}: {found}");
         }
         assert_eq!(recognize(b"\x1c\0\0\0TFL3"), Ok(Format::TfLite));
+        // A graph and the versions of operators, in either order.
+        assert_eq!(recognize(b"\x08\x07\x42\x02\x10\x0d\x3a\0"), Ok(Format::Onnx));
+        assert_eq!(recognize(b"\x3a\0\x42\x02\x10\x0d\x08\x07"), Ok(Format::Onnx));
     }
 }

@@ -1,9 +1,10 @@
 //! A model with all that is needed to use it: its graph, its classes' names, how its pictures are prepared.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use kinglet_graph::{DType, Graph, passes};
+use kinglet_graph::{DType, Graph, Tensor, passes};
 use kinglet_runtime::{Session, SessionOptions};
 use kinglet_vision::classifier::{PreprocessOptions, Recipe};
 
@@ -13,6 +14,18 @@ use crate::{Error, files, labels};
 /// The largest model file: a FlatBuffers file cannot be larger.
 const LARGEST_MODEL: u64 = 1 << 31;
 const ADVICE: &str = "give the path of a model file, or a name that `kinglet models` lists";
+
+/// What is bound when a model file is opened. A size that the file leaves open and nobody gives is 1 for the first axis of an
+/// input (the batch), and an error for any other.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// Sizes of axes that the file leaves open, by the axis's name or as `input:axis`.
+    pub sizes: BTreeMap<String, usize>,
+    /// Shapes of inputs, by name.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    /// Inputs that are constants from now on, by name.
+    pub values: BTreeMap<String, Tensor>,
+}
 
 /// A model: what it computes, and what its inputs and outputs mean.
 #[derive(Clone, Debug)]
@@ -34,10 +47,21 @@ impl Model {
     /// # Errors
     /// When the file cannot be read, or is no model that is supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
+        Model::open_with(path, &OpenOptions::default())
+    }
+
+    /// Opens a model file and binds what it leaves open.
+    ///
+    /// # Errors
+    /// As [`Model::open`], and when the options do not fit the model.
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model, Error> {
         let path = path.as_ref();
         let bytes = files::read(path, LARGEST_MODEL, ADVICE)?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-        Model::import(&bytes, &path.to_string_lossy(), &name)
+        let beside = files::Beside(path);
+        let OpenOptions { sizes, shapes, values } = options.clone();
+        let options = kinglet_import::Options { sizes, shapes, values, external: Some(&beside) };
+        Model::import(&bytes, &path.to_string_lossy(), &name, &options)
     }
 
     /// Takes a model that is in memory; `name` is for people.
@@ -45,7 +69,7 @@ impl Model {
     /// # Errors
     /// When the bytes are no model that is supported.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Model, Error> {
-        Model::import(bytes, name, name)
+        Model::import(bytes, name, name, &kinglet_import::Options::default())
     }
 
     /// The zoo's model of this name; downloaded now if it never was before.
@@ -60,14 +84,18 @@ impl Model {
     /// is named like a model of the zoo, say `./NAME`.
     ///
     /// # Errors
-    /// As [`Model::zoo`] and [`Model::open`].
-    pub fn load(name_or_path: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Model, Error> {
+    /// As [`Model::zoo`] and [`Model::open_with`].
+    pub fn load(
+        name_or_path: &str,
+        options: &OpenOptions,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Model, Error> {
         match zoo::find(name_or_path) {
             Ok(entry) => Model::from_zoo(&Zoo::from_env()?, entry, progress),
             Err(unknown) => {
                 let path = Path::new(name_or_path);
                 let meant_as_path = path.extension().is_some() || name_or_path.contains('/') || path.exists();
-                if meant_as_path { Model::open(path) } else { Err(unknown) }
+                if meant_as_path { Model::open_with(path, options) } else { Err(unknown) }
             }
         }
     }
@@ -84,9 +112,10 @@ impl Model {
         Ok(Model { name: entry.name.to_owned(), labels, preprocess: entry.preprocess.clone(), ..model })
     }
 
-    fn import(bytes: &[u8], place: &str, name: &str) -> Result<Model, Error> {
+    fn import(bytes: &[u8], place: &str, name: &str, options: &kinglet_import::Options<'_>) -> Result<Model, Error> {
         let wrong = |error| Error::Import { model: place.to_owned(), error };
-        let kinglet_import::Model { mut graph, description } = kinglet_import::import(bytes, place).map_err(wrong)?;
+        let imported = kinglet_import::import_with(bytes, place, options).map_err(wrong)?;
+        let kinglet_import::Model { mut graph, description } = imported;
         passes::optimize(&mut graph).map_err(|error| wrong(error.into()))?;
         graph.name = name.to_owned();
         Ok(Model {

@@ -7,9 +7,9 @@ use kinglet::kernels::table::Choice;
 use kinglet::{Model, Session};
 use serde::Serialize;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, SizeArgs};
+use crate::output;
 use crate::table::{Table, left, right};
-use crate::{fetch, output};
 
 /// Show a model's inputs, outputs and operators
 #[derive(Args, Debug)]
@@ -22,6 +22,9 @@ MMAC: millions of multiply-adds. Quantized tensors mean (q - zero) * scale.")]
 pub struct Inspect {
     /// A model file, or a name that `kinglet models` lists
     model: String,
+
+    #[command(flatten)]
+    sizes: SizeArgs,
 }
 
 #[derive(Serialize)]
@@ -89,7 +92,7 @@ impl Type {
 
 impl Inspect {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = fetch::load(&self.model)?;
+        let model = self.sizes.load(&self.model)?;
         let session = model.session(&common.session(Choice::Best))?;
         let report = report(&model, &session);
         if common.json { output::json(&report) } else { print(&report) }
