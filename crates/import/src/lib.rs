@@ -17,6 +17,8 @@ mod unsupported;
 pub use error::{ImportError, UnsupportedOperator};
 pub use onnx::{ExternalData, Options};
 
+use std::collections::BTreeMap;
+
 use kinglet_graph::Graph;
 
 /// A model as its file describes it.
@@ -26,6 +28,8 @@ pub struct Model {
     pub graph: Graph,
     /// What its maker wrote about it; empty where nothing.
     pub description: String,
+    /// What else the file says of itself, by name: ONNX's `metadata_props`.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Reads a model of any supported format. `name` is for messages and becomes the graph's name: the file's, usually.

@@ -8,6 +8,7 @@ pub mod color;
 pub mod decode;
 pub mod detector;
 pub mod draw;
+pub mod encode;
 mod error;
 pub mod frame;
 pub mod jpeg;

@@ -6,11 +6,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jpeg_encoder::{ColorType, Encoder};
-
 use crate::capture::Capture;
 use crate::classifier::{Classifier, Prediction};
 use crate::decode;
+use crate::encode;
 use crate::error::{Result, VisionError};
 use crate::frame::{Frame, Picture, Rgb};
 use crate::mailbox::Taken;
@@ -183,13 +182,7 @@ impl Live<'_, '_> {
             Picture::Jpeg(jpeg) => jpeg,
             Picture::Pixels(_) => {
                 self.jpeg.clear();
-                let (Ok(width), Ok(height)) = (u16::try_from(self.image.width()), u16::try_from(self.image.height()))
-                else {
-                    return;
-                };
-                let encoder = Encoder::new(&mut self.jpeg, JPEG_QUALITY);
-                if let Err(error) = encoder.encode(self.image.bytes(), width, height, ColorType::Rgb) {
-                    let error = VisionError::Picture { format: "JPEG", problem: error.to_string() };
+                if let Err(error) = encode::jpeg(&self.image, JPEG_QUALITY, &mut self.jpeg) {
                     return self.audience.iter_mut().for_each(|listener| listener.skipped(&error));
                 }
                 &self.jpeg

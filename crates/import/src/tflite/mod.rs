@@ -12,6 +12,8 @@ mod operators;
 mod schema;
 mod tensors;
 
+use std::collections::BTreeMap;
+
 use builder::Builder;
 use flatbuffer::{Table, Tables};
 use operators::{Operator, OperatorCode, Problem};
@@ -59,7 +61,7 @@ pub fn import(bytes: &[u8], name: &str) -> Result<Model, ImportError> {
     }
     let graph = builder.finish();
     graph.validate()?;
-    Ok(Model { graph, description })
+    Ok(Model { graph, description, metadata: BTreeMap::new() })
 }
 
 fn text(budget: &mut Budget, bytes: &[u8]) -> Result<String, ImportError> {

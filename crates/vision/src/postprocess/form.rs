@@ -107,11 +107,15 @@ impl fmt::Display for Form {
     }
 }
 
-impl FromStr for Form {
-    type Err = String;
+/// The text names no form.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("'{0}' is no form of outputs that is known")]
+pub struct UnknownForm(String);
 
-    fn from_str(name: &str) -> std::result::Result<Form, String> {
-        let names = || Form::ALL.iter().map(|form| form.name()).collect::<Vec<_>>().join(", ");
-        Form::ALL.iter().copied().find(|form| form.name() == name).ok_or_else(|| format!("the forms are {}", names()))
+impl FromStr for Form {
+    type Err = UnknownForm;
+
+    fn from_str(name: &str) -> std::result::Result<Form, UnknownForm> {
+        Form::ALL.iter().copied().find(|form| form.name() == name).ok_or_else(|| UnknownForm(name.to_owned()))
     }
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::preprocess::Placement;
 
-pub use form::{Form, Task};
+pub use form::{Form, Task, UnknownForm};
 
 /// A rectangle, in pixels; x to the right, y down, 0 at the picture's left upper corner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -17,7 +17,7 @@ use kinglet::{Classifier, Model, zoo};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::arguments::{Common, PictureArgs, SizeArgs};
+use crate::arguments::{Common, CropArgs, PictureArgs, SizeArgs};
 use terminal::{Lines, Screen, Style, Terminal};
 
 /// Say what a camera sees, in the terminal and on a web page
@@ -85,11 +85,14 @@ pub struct Live {
 
     #[command(flatten)]
     pictures: PictureArgs,
+
+    #[command(flatten)]
+    crop: CropArgs,
 }
 
 impl Live {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model, &self.sizes)?;
+        let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
         let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
         let source = sources::open(&self.source, &self.source_options())?;
         let mut hub = Hub::new(about(&model, &classifier));
