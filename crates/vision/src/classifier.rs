@@ -109,7 +109,12 @@ impl Classifier {
         let start = Instant::now();
         self.read_scores();
         self.network.answered_since(start);
-        Ok(Predictions { scores: &self.scores[self.background..], labels: &self.labels })
+        Ok(self.last())
+    }
+
+    /// The last answer; one without classes before the first.
+    pub fn last(&self) -> Predictions<'_> {
+        Predictions { scores: self.scores.get(self.background..).unwrap_or_default(), labels: &self.labels }
     }
 
     /// How long the parts of the last call took.

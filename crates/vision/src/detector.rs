@@ -99,6 +99,11 @@ impl Detector {
         Ok(&self.detections)
     }
 
+    /// The last answer; nothing before the first.
+    pub fn last(&self) -> &[Detection] {
+        &self.detections
+    }
+
     /// How long the parts of the last call took.
     pub fn times(&self) -> Times {
         self.network.times()

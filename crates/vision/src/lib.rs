@@ -19,6 +19,7 @@ mod network;
 pub mod page;
 pub mod postprocess;
 pub mod preprocess;
+pub mod recognizer;
 mod resample;
 pub mod segmenter;
 pub mod sources;

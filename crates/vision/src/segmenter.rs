@@ -129,6 +129,11 @@ impl Segmenter {
         Ok(&self.mask)
     }
 
+    /// The last answer; a mask without pixels before the first.
+    pub fn last(&self) -> &Mask {
+        &self.mask
+    }
+
     /// How long the parts of the last call took.
     pub fn times(&self) -> Times {
         self.network.times()
