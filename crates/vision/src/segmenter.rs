@@ -73,8 +73,8 @@ impl Segmenter {
         let reading = Reading::for_task(recipe.graph, &input, recipe.form, Task::Segment)?;
         let Reader::ClassMap(map) = reading.reader else { unreachable!("it is the one reader for this task") };
         let background = match (recipe.labels.len(), reading.classes) {
-            (0, classes) => classes == Some(2),
-            (_, None) => false,
+            (0, classes) => classes.is_none_or(|classes| classes == 2),
+            (_, None) => is_background(&recipe.labels[0]),
             (labels, Some(classes)) if labels == classes => is_background(&recipe.labels[0]),
             (labels, Some(classes)) if labels + 1 == classes => true,
             (labels, Some(classes)) => {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use kinglet_runtime::SessionOptions;
-use kinglet_runtime::graph::ops::{Op, Softmax};
+use kinglet_runtime::graph::ops::{ArgMax, Op, Softmax};
 use kinglet_runtime::graph::{DType, Graph, Tensor, TensorType};
 use kinglet_vision::classifier::{Classifier, PreprocessOptions, Recipe};
 use kinglet_vision::detector::{DetectOptions, Detector};
@@ -290,6 +290,22 @@ fn masks_say_how_much_there_is_of_what() {
     assert_eq!(shares[1..], [(0, "background".to_owned(), 128, 0.25), (2, "dog".to_owned(), 128, 0.25)]);
     let coarse = segmenter.segment_coarsely(&image, 8).unwrap();
     assert_eq!((coarse.width(), coarse.height(), coarse.shares()[0].pixels), (8, 4, 256));
+}
+
+#[test]
+fn indices_are_of_as_many_classes_as_were_searched() {
+    let mut graph = graph(&[1, 64, 64, 3], &[]);
+    // Class 2 of 3 everywhere.
+    let scores = graph.add_constant("scores", floats(&[1, 8, 8, 3], [0.1, 0.2, 0.3].repeat(64)));
+    let classes = graph.add_value("classes", TensorType::new(DType::I64, [1, 8, 8]));
+    let search = Op::ArgMax(ArgMax { axis: 3, keep_dims: false });
+    graph.add_node("search", search, vec![Some(scores)], vec![classes]);
+    graph.outputs = vec![classes];
+    let mut segmenter = Segmenter::new(recipe(&graph, &["cat", "dog"])).unwrap();
+    let mask = segmenter.segment(&picture(20, 10)).unwrap();
+    assert!(mask.has_background());
+    assert_eq!(mask.shares()[0].label, "dog", "one label fewer: class 0 is the background");
+    assert!(Segmenter::new(recipe(&graph, &["cat"])).is_err());
 }
 
 #[test]

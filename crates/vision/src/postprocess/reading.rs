@@ -1,6 +1,6 @@
 //! How a given model's outputs are read: which form they have, and which output is what.
 
-use kinglet_runtime::graph::{DType, Graph};
+use kinglet_runtime::graph::{DType, Graph, Op};
 
 use super::boxes::{BoxList, Corners, ScoredBoxes};
 use super::class_map::{Cells, ClassMap};
@@ -276,7 +276,7 @@ impl<'a> Ports<'a> {
             || (matches!(ty.dtype, DType::U8 | DType::I8) && ty.quantization.is_none());
         let (cells, classes, height, width) = match *shape {
             [1, height, width] | [1, height, width, 1] | [1, 1, height, width] if integers => {
-                (Cells::Indices, None, height, width)
+                (Cells::Indices, self.searched_classes(), height, width)
             }
             [1, height, width, 1] | [1, 1, height, width] => {
                 let above = if gives_probabilities(self.graph, 0) { 0.5 } else { 0.0 };
@@ -293,6 +293,21 @@ impl<'a> Ports<'a> {
             height > 0 && width > 0 && classes.is_none_or(|classes| (2..=usize::from(u16::MAX)).contains(&classes));
         let reader = Reader::ClassMap(map);
         sound.then_some(Reading { form: Form::ClassMap, reader, outputs: vec![0], classes })
+    }
+
+    /// How many classes the first output's indices are of, where the model searches the largest of so many scores.
+    fn searched_classes(&self) -> Option<usize> {
+        let producers = self.graph.producers();
+        let mut value = *self.graph.outputs.first()?;
+        loop {
+            let node = &self.graph.nodes[producers[value.0]?.0];
+            let input = node.inputs.first().copied().flatten()?;
+            match &node.op {
+                Op::ArgMax(op) => return self.graph.value(input).ty.shape.get(op.axis).copied(),
+                Op::Cast | Op::Reshape(_) => value = input,
+                _ => return None,
+            }
+        }
     }
 
     /// Whether the channels of a shape of four axes are last, and its channels, height and width. The grid has the
