@@ -91,6 +91,14 @@ impl Display for Op {
             Op::Gather(op) => write!(f, " axis {} batch_dims {}", op.axis, op.batch_dims),
             Op::Softmax(op) => write!(f, " beta {}", op.beta),
             Op::Resize(op) => write!(f, " {:?}", op.mode),
+            Op::DetectionPostprocess(op) => {
+                let how = if op.per_class { "per class" } else { "best class" };
+                write!(
+                    f,
+                    " {} of {} classes, {how}, score {} iou {}",
+                    op.most, op.classes, op.score_threshold, op.iou_threshold
+                )
+            }
             Op::ArgMax(op) => write!(f, " axis {}{}", op.axis, kept(op.keep_dims)),
             Op::FullyConnected(_) | Op::Binary(_) | Op::Unary(_) | Op::Prelu | Op::Reshape(_) => Ok(()),
             Op::Cast | Op::Quantize | Op::Dequantize => Ok(()),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use kinglet_runtime::SessionOptions;
-use kinglet_runtime::graph::ops::{ArgMax, Op, Softmax};
+use kinglet_runtime::graph::ops::{ArgMax, DetectionPostprocess, Op, Reshape, Slice, Softmax};
 use kinglet_runtime::graph::{DType, Graph, Tensor, TensorType};
 use kinglet_vision::classifier::{Classifier, PreprocessOptions, Recipe};
 use kinglet_vision::detector::{DetectOptions, Detector};
@@ -197,6 +197,51 @@ fn lists_of_boxes_are_read_in_both_orders() {
     let found = detect(&torch, &["cat", "dog"], WIDE);
     assert_eq!((found.len(), &found[0].label[..]), (1, "dog"));
     assert_box(found[0].bounds, [64.0, 16.0, 128.0, 48.0]);
+}
+
+/// As TensorFlow Lite's importer makes them of the operator that ends SSD models; TensorFlow 2 lists the parts in another order.
+#[test]
+fn the_parts_of_an_ssd_model_are_found_in_any_order() {
+    let mut graph = graph(&[1, 64, 64, 3], &[]);
+    let mut operand = |name: &str, tensor: Tensor| Some(graph.add_constant(name, tensor));
+    let operands = vec![
+        operand("codes", floats(&[1, 2, 4], vec![0.0; 8])),
+        operand("scores", floats(&[1, 2, 3], vec![0.0, 0.1, 0.9, 0.0, 0.6, 0.2])),
+        operand("anchors", floats(&[2, 4], vec![0.5, 0.75, 0.5, 0.5, 0.25, 0.25, 0.5, 0.5])),
+    ];
+    let op = DetectionPostprocess {
+        most: 5,
+        classes: 2,
+        per_class: false,
+        most_per_class: 100,
+        score_threshold: 0.3,
+        iou_threshold: 0.5,
+        scale: [10.0, 10.0, 5.0, 5.0],
+    };
+    let all = graph.add_value("all", TensorType::new(DType::F32, [1, 6, 6]));
+    graph.add_node("all", Op::DetectionPostprocess(op), operands, vec![all]);
+    let part = |graph: &mut Graph, name: &str, begin: [usize; 3], size: [usize; 3], shape: &[usize]| {
+        let slice = Op::Slice(Slice { begin: begin.to_vec(), step: vec![1; 3], size: size.to_vec() });
+        let sliced = graph.add_value("part", TensorType::new(DType::F32, size));
+        graph.add_node("slice", slice, vec![Some(all)], vec![sliced]);
+        let shaped = graph.add_value(name, TensorType::new(DType::F32, shape));
+        let reshape = Op::Reshape(Reshape { shape: shape.to_vec() });
+        graph.add_node("reshape", reshape, vec![Some(sliced)], vec![shaped]);
+        shaped
+    };
+    graph.outputs = vec![
+        part(&mut graph, "StatefulPartitionedCall:1", [0, 0, 5], [1, 5, 1], &[1, 5]),
+        part(&mut graph, "StatefulPartitionedCall:3", [0, 0, 0], [1, 5, 4], &[1, 5, 4]),
+        part(&mut graph, "StatefulPartitionedCall:0", [0, 5, 0], [1, 1, 1], &[1]),
+        part(&mut graph, "StatefulPartitionedCall:2", [0, 0, 4], [1, 5, 1], &[1, 5]),
+    ];
+    let found = detect(&graph, &["cat", "dog"], WIDE);
+    assert_eq!(found.iter().map(|one| (&one.label[..], one.score)).collect::<Vec<_>>(), [("dog", 0.9), ("cat", 0.6)]);
+    assert_box(found[0].bounds, [64.0, 16.0, 128.0, 48.0]);
+    assert_box(found[1].bounds, [0.0, 0.0, 64.0, 32.0]);
+    let found = detect(&graph, &["???", "cat", "dog"], WIDE);
+    assert_eq!((found[0].index, &found[0].label[..]), (2, "dog"), "lists of names begin with the background");
+    assert!(Detector::new(recipe(&graph, &["cat"])).is_err());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod binary;
 mod cast;
 mod concat;
 mod conv;
+mod detection;
 mod fully_connected;
 mod gather;
 mod operands;
@@ -29,6 +30,7 @@ pub use arg_max::ArgMax;
 pub use binary::{Binary, BinaryKind};
 pub use concat::Concat;
 pub use conv::{Conv2d, DepthwiseConv2d};
+pub use detection::DetectionPostprocess;
 pub use fully_connected::FullyConnected;
 pub use gather::Gather;
 pub use pad::Pad;
@@ -86,6 +88,8 @@ pub enum Op {
     Dequantize,
     /// The index of the largest element along an axis.
     ArgMax(ArgMax),
+    /// Decodes boxes and suppresses overlapping ones. Inputs: boxes, scores, anchors.
+    DetectionPostprocess(DetectionPostprocess),
 }
 
 /// A function applied to an operator's result before it is stored: a clamp of the real value.
@@ -182,6 +186,7 @@ impl Op {
             Op::Quantize => "Quantize",
             Op::Dequantize => "Dequantize",
             Op::ArgMax(_) => "ArgMax",
+            Op::DetectionPostprocess(_) => "DetectionPostprocess",
         }
     }
 
@@ -220,6 +225,7 @@ impl Op {
             Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) => (1, 1),
             Op::Slice(_) | Op::Cast | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
             Op::ArgMax(_) => (1, 1),
+            Op::DetectionPostprocess(_) => (3, 3),
         }
     }
 
@@ -251,6 +257,7 @@ impl Op {
             Op::Softmax(op) => op.infer(inputs),
             Op::Resize(op) => op.infer(inputs),
             Op::ArgMax(op) => op.infer(inputs),
+            Op::DetectionPostprocess(op) => op.infer(inputs),
             Op::Cast | Op::Quantize | Op::Dequantize => Ok(operands::required(inputs, 0)?.shape.clone()),
         }?;
         let result = TensorType::new(DType::U8, shape);
@@ -290,6 +297,7 @@ impl Op {
             Op::Quantize => cast::check_quantize(inputs, output),
             Op::Dequantize => cast::check_dequantize(inputs, output),
             Op::ArgMax(op) => op.check(inputs, output),
+            Op::DetectionPostprocess(op) => op.check(inputs, output),
         }
     }
 
@@ -317,6 +325,7 @@ impl Op {
             Op::Quantize => cast::eval_quantize(inputs, output),
             Op::Dequantize => cast::eval_dequantize(inputs, output),
             Op::ArgMax(op) => op.eval(inputs, output),
+            Op::DetectionPostprocess(op) => op.eval(inputs, output),
         }
     }
 

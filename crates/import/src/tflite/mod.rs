@@ -8,6 +8,7 @@
 
 mod builder;
 mod flatbuffer;
+mod flexbuffer;
 mod operators;
 mod schema;
 mod tensors;

@@ -123,46 +123,75 @@ impl<'a> Ports<'a> {
     }
 
     fn box_list(&self) -> Option<Reading> {
-        let boxes = self.shapes.iter().position(|shape| matches!(shape, [1, _, 4] | [_, 4]))?;
-        let rows = self.shapes[boxes][self.shapes[boxes].len() - 2];
-        let (lists, rest): (Vec<usize>, Vec<usize>) = (0..self.shapes.len())
-            .filter(|&output| output != boxes)
-            .partition(|&output| matches!(self.shapes[output], [1, n] | [n] if *n == rows && (rows > 1 || self.is_list(output))));
-        let (&[first, second], [] | [_]) = (&lists[..], &rest[..]) else { return None };
-        // An output of one number says how many there are.
-        let count = match rest[..] {
-            [] => None,
-            [count] if self.shapes[count].iter().product::<usize>() == 1 => Some(count),
-            _ => return None,
-        };
-        let tensorflow = self.parts_of_detection();
-        let (classes, scores, corners) = match &tensorflow {
-            Some(places) => (places[1], places[2], Corners::Yx),
+        let (boxes, scores, classes, count, corners, known) = match self.parts_of_detection() {
+            Some(([boxes, classes, scores, count], known)) => {
+                (boxes, scores, classes, Some(count), Corners::Yx, Some(known))
+            }
             None => {
-                let (classes, scores) = self.classes_and_scores(first, second);
-                // TensorFlow lists classes before scores and counts, always in this order.
-                let corners = if boxes == 0 && count == Some(3) { Corners::Yx } else { Corners::Xy };
-                (classes, scores, corners)
+                let (boxes, lists, count) = self.boxes_and_lists()?;
+                let (classes, scores) = self.classes_and_scores(lists[0], lists[1]);
+                // TensorFlow gives boxes, classes, scores and the count, in this order.
+                let order = [boxes, classes, scores, count.unwrap_or(0)];
+                (boxes, scores, classes, count, if order == [0, 1, 2, 3] { Corners::Yx } else { Corners::Xy }, None)
             }
         };
+        let rows = self.shapes[boxes].iter().rev().nth(1).copied()?;
         let outputs = [Some(boxes), Some(scores), Some(classes), count].into_iter().flatten().collect();
         let reader = Reader::BoxList(BoxList { corners, rows, input: self.size });
-        Some(Reading { form: Form::BoxList, reader, outputs, classes: self.detection_classes() })
+        Some(Reading { form: Form::BoxList, reader, outputs, classes: known })
     }
 
-    /// Whether an output of one number is a list of one, and not a count: it has the boxes' leading axis of 1.
-    fn is_list(&self, output: usize) -> bool {
-        self.shapes[output].len() == 2
+    /// An output of boxes, two of one number a box, and perhaps one of their count.
+    fn boxes_and_lists(&self) -> Option<(usize, [usize; 2], Option<usize>)> {
+        let boxes = self.shapes.iter().position(|shape| matches!(shape, [1, _, 4] | [_, 4]))?;
+        let (leading, rows) = match *self.shapes[boxes] {
+            [_, rows, _] => (&[1][..], rows),
+            [rows, _] => (&[][..], rows),
+            _ => return None,
+        };
+        let is_list = |shape: &[usize]| shape.strip_prefix(leading) == Some(&[rows]);
+        let others = || (0..self.shapes.len()).filter(|&output| output != boxes);
+        let lists: Vec<usize> = others().filter(|&output| is_list(self.shapes[output])).collect();
+        let rest: Vec<usize> = others().filter(|&output| !is_list(self.shapes[output])).collect();
+        match (&lists[..], &rest[..]) {
+            (&[first, second], []) => Some((boxes, [first, second], None)),
+            (&[first, second], &[count]) if self.shapes[count].iter().product::<usize>() == 1 => {
+                Some((boxes, [first, second], Some(count)))
+            }
+            _ => None,
+        }
     }
 
-    /// The outputs of TensorFlow Lite's operator that ends SSD models, if these are them: boxes, classes, scores, count.
-    fn parts_of_detection(&self) -> Option<[usize; 4]> {
-        None
-    }
-
-    /// Classes that the operator which ends SSD models tells apart.
-    fn detection_classes(&self) -> Option<usize> {
-        None
+    /// The outputs that are parts of the operator which ends TensorFlow Lite's SSD models, if these are all of them, in
+    /// whatever order: boxes, classes, scores, count. And how many classes it tells apart.
+    fn parts_of_detection(&self) -> Option<([usize; 4], usize)> {
+        let producers = self.graph.producers();
+        let mut places = [None; 4];
+        let mut known = None;
+        for (output, id) in self.graph.outputs.iter().enumerate() {
+            let (mut value, mut begin) = (*id, None);
+            let op = loop {
+                let node = &self.graph.nodes[producers[value.0]?.0];
+                match &node.op {
+                    Op::DetectionPostprocess(op) => break op,
+                    Op::Slice(slice) => begin = Some(&slice.begin[..]),
+                    Op::Reshape(_) => {}
+                    _ => return None,
+                }
+                value = node.inputs.first().copied().flatten()?;
+            };
+            let part = match begin? {
+                [0, 0, 0] => 0,
+                [0, 0, 4] => 1,
+                [0, 0, 5] => 2,
+                [0, row, 0] if *row == op.most => 3,
+                _ => return None,
+            };
+            places[part] = Some(output);
+            known = Some(op.classes);
+        }
+        let [boxes, classes, scores, count] = places;
+        Some(([boxes?, classes?, scores?, count?], known?))
     }
 
     /// Which of two lists holds classes: by name, or by its type, or else the first.
