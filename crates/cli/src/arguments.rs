@@ -50,9 +50,18 @@ pub struct SizeArgs {
 impl SizeArgs {
     /// The model of this name or path with these sizes.
     pub fn load(&self, name_or_path: &str) -> Result<Model> {
+        Ok(fetch::load(name_or_path, &self.options())?)
+    }
+
+    /// The same as the file has it, not optimized.
+    pub fn load_as_imported(&self, name_or_path: &str) -> Result<Model> {
+        Ok(fetch::load(name_or_path, &OpenOptions { as_imported: true, ..self.options() })?)
+    }
+
+    fn options(&self) -> OpenOptions {
         let sizes = self.dim.iter().cloned().collect();
         let shapes = self.shape.iter().cloned().collect();
-        Ok(fetch::load(name_or_path, &OpenOptions { sizes, shapes, ..OpenOptions::default() })?)
+        OpenOptions { sizes, shapes, ..OpenOptions::default() }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod pooling;
 pub mod qdwconv;
 pub mod qgemm;
 pub mod quantized;
+pub mod qwinograd;
 mod simd;
 pub mod softmax;
 pub mod table;

@@ -26,6 +26,8 @@ pub struct OpenOptions {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Inputs that are constants from now on, by name.
     pub values: BTreeMap<String, Tensor>,
+    /// Whether the graph stays as the file has it, without the passes that make it faster. It runs all the same.
+    pub as_imported: bool,
 }
 
 /// A model: what it computes, and what its inputs and outputs mean.
@@ -62,9 +64,10 @@ impl Model {
         let bytes = files::read(path, LARGEST_MODEL, ADVICE)?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
         let beside = files::Beside(path);
-        let OpenOptions { sizes, shapes, values } = options.clone();
+        let OpenOptions { sizes, shapes, values, as_imported } = options.clone();
         let options = kinglet_import::Options { sizes, shapes, values, external: Some(&beside) };
-        Model::import(&bytes, &path.to_string_lossy(), &name, &options)
+        let model = Model::import(&bytes, &path.to_string_lossy(), &name, &options)?;
+        if as_imported { Ok(model) } else { model.optimized(&path.to_string_lossy()) }
     }
 
     /// Takes a model that is in memory; `name` is for people.
@@ -72,7 +75,7 @@ impl Model {
     /// # Errors
     /// When the bytes are no model that is supported.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Model, Error> {
-        Model::import(bytes, name, name, &kinglet_import::Options::default())
+        Model::import(bytes, name, name, &kinglet_import::Options::default())?.optimized(name)
     }
 
     /// The zoo's model of this name; downloaded now if it never was before.
@@ -94,7 +97,7 @@ impl Model {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Model, Error> {
         match zoo::find(name_or_path) {
-            Ok(entry) => Model::from_zoo(&Zoo::from_env()?, entry, progress),
+            Ok(entry) => Model::zoo_entry(&Zoo::from_env()?, entry, options, progress),
             Err(unknown) => {
                 let path = Path::new(name_or_path);
                 let meant_as_path = path.extension().is_some() || name_or_path.contains('/') || path.exists();
@@ -108,7 +111,18 @@ impl Model {
     /// # Errors
     /// When it cannot be downloaded.
     pub fn from_zoo(zoo: &Zoo, entry: &zoo::Entry, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Model, Error> {
-        let model = Model::open(zoo.fetch(entry, progress)?)?;
+        Model::zoo_entry(zoo, entry, &OpenOptions::default(), progress)
+    }
+
+    fn zoo_entry(
+        zoo: &Zoo,
+        entry: &zoo::Entry,
+        options: &OpenOptions,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Model, Error> {
+        // Nothing is left open in the zoo's models.
+        let options = OpenOptions { as_imported: options.as_imported, ..OpenOptions::default() };
+        let model = Model::open_with(zoo.fetch(entry, progress)?, &options)?;
         let labels = match entry.labels {
             LabelSet::ImageNet => labels::imagenet(),
         };
@@ -119,7 +133,6 @@ impl Model {
         let wrong = |error| Error::Import { model: place.to_owned(), error };
         let imported = kinglet_import::import_with(bytes, place, options).map_err(wrong)?;
         let kinglet_import::Model { mut graph, description, metadata } = imported;
-        passes::optimize(&mut graph).map_err(|error| wrong(error.into()))?;
         graph.name = name.to_owned();
         let form = form_by_metadata(&metadata);
         Ok(Model {
@@ -132,6 +145,12 @@ impl Model {
             metadata,
             form,
         })
+    }
+
+    fn optimized(mut self, place: &str) -> Result<Model, Error> {
+        let wrong = |error| Error::Import { model: place.to_owned(), error };
+        passes::optimize(&mut self.graph).map_err(|error| wrong(error.into()))?;
+        Ok(self)
     }
 
     /// The same model with these class names, in the order of its outputs. Where there is one fewer than outputs, output 0
@@ -177,7 +196,7 @@ impl Model {
         self.file_bytes
     }
 
-    /// What it computes, after optimization.
+    /// What it computes, after optimization unless it was opened [as imported](OpenOptions::as_imported).
     pub fn graph(&self) -> &Graph {
         &self.graph
     }

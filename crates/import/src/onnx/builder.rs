@@ -354,7 +354,15 @@ impl<'a> Builder<'a> {
             let weights = self.transpose_constant(weights, permutation)?;
             return self.emit_as(Op::Dequantize, &[Some(weights)], DType::F32, None);
         }
+        if self.constant(x).is_some() && self.ty(x).quantization.is_some() {
+            return self.transpose_constant(x, permutation);
+        }
         self.emit(Op::Transpose(Transpose { permutation: permutation.to_vec() }), &[x])
+    }
+
+    /// Whether a value is a constant, or the real numbers of a quantized one.
+    pub fn is_known(&self, x: ValueId) -> bool {
+        self.constant(x).is_some() || self.dequantized_constant(x).is_some()
     }
 
     /// The quantized constant whose real numbers a value is. Axes are permuted in the constant, so that the numbers need not be
@@ -414,7 +422,7 @@ impl<'a> Builder<'a> {
                 let constant = Tensor::with_type(ty, constant.data().clone()).map_err(refusal)?;
                 Ok(self.add_constant(constant)?)
             }
-            None => unsupported("of integers that are no constant and have no scale yet"),
+            None => self.emit_as(Op::Reinterpret, &[Some(x)], ty.dtype, ty.quantization),
         }
     }
 

@@ -12,6 +12,7 @@ fn check(geometry: &Geometry, seed: u64) {
     let input = random.floats(geometry.input_len());
     let weights = random.floats(out_c * kernel[0] * kernel[1] * depth);
     let bias = random.floats(out_c);
+    let residual = seed.is_multiple_of(2).then(|| random.floats(geometry.output_len()));
     let (min, max) = (-random.unit() * 3.0, random.unit() * 3.0);
     let position = |axis: usize, window: usize, tap: usize| {
         (window * geometry.stride[axis] + tap * geometry.dilation[axis]) as isize - geometry.padding[axis] as isize
@@ -20,24 +21,27 @@ fn check(geometry: &Geometry, seed: u64) {
     for index in 0..out_h * out_w * out_c {
         let (y, x, channel) = (index / out_c / out_w, index / out_c % out_w, index % out_c);
         let weights = &weights[channel * kernel[0] * kernel[1] * depth..];
-        let mut sum = 0.0f32;
+        let mut sum = bias[channel];
         for tap in 0..kernel[0] * kernel[1] {
             let (iy, ix) = (position(0, y, tap / kernel[1]), position(1, x, tap % kernel[1]));
             if (0..in_h as isize).contains(&iy) && (0..in_w as isize).contains(&ix) {
                 let pixel = (iy as usize * in_w + ix as usize) * in_c + channel / (out_c / groups) * depth;
                 for ci in 0..depth {
-                    sum += input[pixel + ci] * weights[tap * depth + ci];
+                    sum = input[pixel + ci].mul_add(weights[tap * depth + ci], sum);
                 }
             }
         }
-        expected.push((sum + bias[channel]).clamp(min, max));
+        if let Some(residual) = &residual {
+            sum += residual[index];
+        }
+        expected.push(sum.clamp(min, max));
     }
     let input = misaligned(&input);
     for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         let layer = Conv2d::new(choice, geometry, &weights, Some(&bias), [min, max], threads);
         let mut output = misaligned(&vec![0.0; expected.len()]);
         let mut scratch = misaligned(&vec![0xa5; layer.scratch_bytes()]);
-        layer.run(&ThreadPool::new(threads), &input, &mut output, &mut scratch);
+        layer.run(&ThreadPool::new(threads), &input, residual.as_deref(), &mut output, &mut scratch);
         assert_eq!(bits(&output), bits(&expected), "{} with {geometry:?}", layer.kernel_name());
     }
 }
@@ -50,8 +54,26 @@ fn required_rows_run_here() {
 }
 
 #[test]
-fn bands_are_whole_tiles() {
-    assert!(TABLE.rows.iter().all(|row| BAND.is_multiple_of(row.kernel.pixels)));
+fn tiles_cover_the_pixels_evenly() {
+    for (pixels, rows) in [(0, 4), (1, 4), (4, 4), (5, 4), (49, 12), (13, 12), (100, 6)] {
+        let tiles: Vec<_> = tiles(pixels, rows).collect();
+        assert!(tiles.iter().flat_map(|&(start, height)| start..start + height).eq(0..pixels));
+        let heights = || tiles.iter().map(|&(_, height)| height);
+        assert!(heights().max() <= Some(rows) && heights().max().unwrap_or(0) - heights().min().unwrap_or(0) <= 1);
+    }
+}
+
+/// Windows of more elements than the first-level cache takes weights of, in long pieces and in short ones.
+#[test]
+fn deep_windows_are_multiplied_in_blocks() {
+    for (kernel, channels) in [([1, 1], 1000), ([3, 3], 300), ([5, 5], 40), ([7, 7], 3), ([3, 1], 2000), ([1, 1], 1024)]
+    {
+        let input = [9, 8, channels];
+        let padding = kernel.map(|size| size / 2);
+        let geometry = Geometry { input, output: [9, 8, 37], kernel, padding, ..Geometry::matrix(1, 1, 1) };
+        check(&geometry, 1);
+        check(&geometry, 2);
+    }
 }
 
 #[test]
