@@ -19,11 +19,11 @@ const LIVE_MASK: usize = 160;
 #[derive(Debug)]
 pub enum Recognizer {
     /// Names what is in a picture.
-    Classifier(Classifier),
+    Classifier(Box<Classifier>),
     /// Finds objects and bodies.
-    Detector(Detector),
+    Detector(Box<Detector>),
     /// Gives each pixel a class.
-    Segmenter(Segmenter),
+    Segmenter(Box<Segmenter>),
 }
 
 /// What a picture was answered with. In JSON a field `top`, `detections` or `classes`.
@@ -53,7 +53,7 @@ impl From<Vec<Prediction>> for Answer {
 
 impl From<Classifier> for Recognizer {
     fn from(classifier: Classifier) -> Recognizer {
-        Recognizer::Classifier(classifier)
+        Recognizer::Classifier(Box::new(classifier))
     }
 }
 
@@ -69,9 +69,9 @@ impl Recognizer {
     ) -> Result<Recognizer> {
         let recipe = recipe.into();
         Ok(match Form::of(recipe.graph, recipe.form)?.0.task() {
-            Task::Classify => Recognizer::Classifier(Classifier::with_options(recipe, session)?),
-            Task::Detect => Recognizer::Detector(Detector::with_options(recipe, options, session)?),
-            Task::Segment => Recognizer::Segmenter(Segmenter::with_options(recipe, session)?),
+            Task::Classify => Recognizer::Classifier(Box::new(Classifier::with_options(recipe, session)?)),
+            Task::Detect => Recognizer::Detector(Box::new(Detector::with_options(recipe, options, session)?)),
+            Task::Segment => Recognizer::Segmenter(Box::new(Segmenter::with_options(recipe, session)?)),
         })
     }
 

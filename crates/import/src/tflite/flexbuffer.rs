@@ -57,9 +57,9 @@ impl<'a> Map<'a> {
             _ => return None,
         };
         match packed >> 2 {
-            FLOAT | INDIRECT_FLOAT => match slice(self.buffer, place, width)? {
-                &[a, b, c, d] => Some(f32::from_le_bytes([a, b, c, d]).into()),
-                &[a, b, c, d, e, f, g, h] => Some(f64::from_le_bytes([a, b, c, d, e, f, g, h])),
+            FLOAT | INDIRECT_FLOAT => match *slice(self.buffer, place, width)? {
+                [a, b, c, d] => Some(f32::from_le_bytes([a, b, c, d]).into()),
+                [a, b, c, d, e, f, g, h] => Some(f64::from_le_bytes([a, b, c, d, e, f, g, h])),
                 _ => None,
             },
             INT | INDIRECT_INT => {
