@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use kinglet::import::torch::{Architecture, architectures};
 use kinglet::kernels::table::Choice;
 use kinglet::vision::preprocess::Interpolation;
-use kinglet::{Model, OpenOptions, SessionOptions, labels};
+use kinglet::{DetectOptions, Form, Model, OpenOptions, SessionOptions, labels};
 
 use crate::fetch;
 
@@ -100,17 +101,9 @@ pub struct PictureArgs {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 
-    /// Scale pictures so that the shorter side has this many pixels [default: 256/224 of the model's input]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
-    resize: Option<u32>,
-
     /// How pictures are scaled [default: bilinear]
     #[arg(long, value_name = "FILTER", value_enum)]
     interpolation: Option<Filter>,
-
-    /// Show the model the square of this many pixels in the middle [default: the model's input size]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
-    crop: Option<u32>,
 
     /// Subtract this from R, G, B (each 0 to 1) [default: what the model's input wants]
     #[arg(long, value_name = "R,G,B", requires = "std", value_parser = three_numbers)]
@@ -119,6 +112,10 @@ pub struct PictureArgs {
     /// Then divide R, G, B by this
     #[arg(long, value_name = "R,G,B", requires = "mean", value_parser = three_positive_numbers)]
     std: Option<[f32; 3]>,
+
+    /// How the outputs are to be read [default: what their shapes say]
+    #[arg(long, value_name = "FORM", value_parser = form())]
+    decoder: Option<Form>,
 }
 
 /// The filter that pictures are scaled with.
@@ -141,17 +138,72 @@ impl PictureArgs {
     /// The model of this name or path with what was asked for.
     pub fn load(&self, name_or_path: &str, sizes: &SizeArgs) -> Result<Model> {
         let mut model = sizes.load(name_or_path)?;
+        if let Some(form) = self.decoder {
+            model = model.with_form(form);
+        }
         if let Some(path) = &self.labels {
             model = model.with_labels(labels::read(path)?);
         }
         let mut preprocess = model.preprocess().clone();
-        preprocess.resize = self.resize.or(preprocess.resize);
-        preprocess.crop = self.crop.or(preprocess.crop);
         preprocess.interpolation = self.interpolation.map(Filter::interpolation).or(preprocess.interpolation);
         preprocess.mean = self.mean.or(preprocess.mean);
         preprocess.std = self.std.or(preprocess.std);
         Ok(model.with_preprocess(preprocess))
     }
+}
+
+/// Which part of a picture a classifier is shown.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Pictures")]
+pub struct CropArgs {
+    /// Scale pictures so that the shorter side has this many pixels [default: 256/224 of the model's input]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    resize: Option<u32>,
+
+    /// Show the model the square of this many pixels in the middle [default: the model's input size]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    crop: Option<u32>,
+}
+
+impl CropArgs {
+    /// The model with what was asked for.
+    pub fn apply(&self, model: Model) -> Model {
+        let mut preprocess = model.preprocess().clone();
+        preprocess.resize = self.resize.or(preprocess.resize);
+        preprocess.crop = self.crop.or(preprocess.crop);
+        model.with_preprocess(preprocess)
+    }
+}
+
+/// Which objects are told.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Objects")]
+pub struct ObjectArgs {
+    /// Tell objects of at least this score, 0 to 1
+    #[arg(long, default_value_t = DetectOptions::default().threshold, value_name = "SCORE", value_parser = fraction)]
+    threshold: f32,
+
+    /// Of two boxes of a class that share more than this of their area, keep the better
+    #[arg(long, default_value_t = DetectOptions::default().iou, value_name = "SHARE", value_parser = fraction)]
+    iou: f32,
+}
+
+impl ObjectArgs {
+    /// The same for a detector.
+    pub fn options(&self) -> DetectOptions {
+        DetectOptions { threshold: self.threshold, iou: self.iou, ..DetectOptions::default() }
+    }
+}
+
+fn fraction(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (0.0..=1.0).contains(number))
+        .ok_or_else(|| "give a number from 0 to 1".to_owned())
+}
+
+fn form() -> impl TypedValueParser<Value = Form> {
+    PossibleValuesParser::new(Form::ALL.iter().map(|form| form.name())).try_map(|name| name.parse::<Form>())
 }
 
 /// `0.5` or `0.485,0.456,0.406`.
@@ -182,6 +234,8 @@ mod tests {
             assert!(three_numbers(text).is_err(), "{text}");
         }
         assert!(three_positive_numbers("0.5,0,0.5").is_err());
+        assert_eq!(fraction("0.25"), Ok(0.25));
+        assert!(["1.1", "-0.1", "nan", ""].iter().all(|text| fraction(text).is_err()));
     }
     #[test]
     fn sizes_and_shapes_have_names() {

@@ -11,6 +11,7 @@ mod dataset;
 mod fetch;
 mod npy;
 mod output;
+mod pictures;
 mod table;
 
 use std::io::{self, Write};
@@ -34,6 +35,7 @@ Examples:
   kinglet                                        the camera, live
   kinglet live --source photographs/             a folder of images instead
   kinglet classify mobilenet_v2 photograph.jpg   one image
+  kinglet detect yolov8n.onnx photograph.jpg     what is where in it
   kinglet bench mobilenet_v2                     how fast this machine is
 
 A MODEL is a file, or a name that `kinglet models` lists; those are fetched when first used.

@@ -8,8 +8,20 @@ use std::process::Stdio;
 use support::{assert_fields, error_line, json, kinglet, stdout};
 
 const NOWHERE: &str = "/nonexistent";
-const COMMANDS: [&str; 10] =
-    ["live", "classify", "eval", "run", "bench", "inspect", "models", "pull", "kernels", "completions"];
+const COMMANDS: [&str; 12] = [
+    "live",
+    "classify",
+    "detect",
+    "segment",
+    "eval",
+    "run",
+    "bench",
+    "inspect",
+    "models",
+    "pull",
+    "kernels",
+    "completions",
+];
 
 #[test]
 fn every_command_explains_itself_with_examples() {
@@ -37,6 +49,9 @@ fn wrong_usage_has_status_2() {
         &["classify", "model", "a.jpg", "--top", "0"],
         &["classify", "model", "a.jpg", "--mean", "0.5"],
         &["classify", "model", "a.jpg", "--mean", "0.5,0.5", "--std", "1"],
+        &["detect", "model"],
+        &["detect", "model", "a.jpg", "--threshold", "2"],
+        &["segment", "model", "a.jpg", "--crop", "3"],
         &["eval", "model"],
         &["run", "model"],
         &["bench", "model", "--seconds", "0"],

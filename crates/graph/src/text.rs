@@ -113,6 +113,14 @@ impl Display for Op {
             Op::NonMaxSuppression(op) => {
                 write!(f, " {:?} most {} overlap {} score {:?}", op.format, op.most, op.overlap, op.score)
             }
+            Op::DetectionPostprocess(op) => {
+                let how = if op.per_class { "per class" } else { "best class" };
+                write!(
+                    f,
+                    " {} of {} classes, {how}, score {} iou {}",
+                    op.most, op.classes, op.score_threshold, op.iou_threshold
+                )
+            }
             Op::FullyConnected(_) | Op::Binary(_) | Op::Unary(_) | Op::Prelu | Op::Reshape(_) => Ok(()),
             Op::Expand(_) | Op::Select => Ok(()),
             Op::MatMul | Op::Cast(_) | Op::Reinterpret | Op::Quantize | Op::Dequantize => Ok(()),

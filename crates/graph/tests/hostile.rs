@@ -4,7 +4,7 @@
 mod cases;
 
 use kinglet_graph::ops::*;
-use kinglet_graph::{DType, Graph, GraphError, MAX_ELEMENTS, Op, Quantization, Tensor, TensorType};
+use kinglet_graph::{DType, Data, Graph, GraphError, MAX_ELEMENTS, Op, Quantization, Tensor, TensorType};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -78,6 +78,9 @@ fn absurd_attributes_are_refused() {
             Op::Arg(Arg { kind: ArgKind::Max, last: false, axis: 0, keep_dims: true }),
             vec![float([0])],
         ),
+        ("boxes without anchors", detection(3), vec![float([1, 5, 4]), float([1, 5, 3]), float([4, 4])]),
+        ("boxes of too many classes", detection(7), vec![float([1, 5, 4]), float([1, 5, 3]), float([5, 4])]),
+        ("boxes of no classes", detection(0), vec![float([1, 5, 4]), float([1, 5, 1]), float([5, 4])]),
         ("axis of Concat", Op::Concat(Concat { axis: HUGE, activation: Activation::None }), vec![float([4])]),
         ("axis of Gather", Op::Gather(Gather { axis: HUGE, batch_dims: HUGE }), vec![float([4]), float([4])]),
         ("permutation", Op::Transpose(Transpose { permutation: vec![0, 0] }), vec![float([4, 4])]),
@@ -273,4 +276,48 @@ fn what_a_check_accepts_an_evaluation_computes() {
     assert_eq!(result, Ok(()));
     // Some mutations must leave an operator that is sound, or nothing is tested.
     assert!(accepted.get() > TRIES / 20, "only {} of {TRIES} were accepted", accepted.get());
+}
+
+fn detection(classes: usize) -> Op {
+    Op::DetectionPostprocess(DetectionPostprocess {
+        most: 10,
+        classes,
+        per_class: false,
+        most_per_class: 100,
+        score_threshold: 0.0,
+        iou_threshold: 0.5,
+        scale: [10.0, 10.0, 5.0, 5.0],
+    })
+}
+
+/// More boxes than are sorted at a time, all of one score, infinite and unordered ones among them.
+#[test]
+fn any_numbers_make_detections() {
+    let Op::DetectionPostprocess(op) = detection(2) else { unreachable!() };
+    for per_class in [false, true] {
+        let op =
+            Op::DetectionPostprocess(DetectionPostprocess { per_class, most: 400, most_per_class: 400, ..op.clone() });
+        let mut boxes = vec![0.0; 300 * 4];
+        (boxes[9], boxes[400], boxes[401]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+        let mut scores = vec![0.5; 300 * 2];
+        (scores[7], scores[8], scores[9]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+        // Anchors side by side: no two boxes overlap.
+        let anchors: Vec<f32> = (0..300).flat_map(|place| [place as f32, 0.0, 0.5, 0.5]).collect();
+        let operands = [
+            Tensor::new([1, 300, 4], boxes).unwrap(),
+            Tensor::new([1, 300, 2], scores).unwrap(),
+            Tensor::new([300, 4], anchors).unwrap(),
+        ];
+        let types: Vec<_> = operands.iter().map(|operand| Some(operand.ty())).collect();
+        let shape = op.infer(&types).unwrap().remove(0);
+        let mut output = Tensor::zeroed(TensorType::new(DType::F32, shape));
+        let operands: Vec<_> = operands.iter().map(|operand| Some(operand.as_ref())).collect();
+        op.eval(&operands, &mut [output.as_mut()]).unwrap();
+        let Data::F32(rows) = output.data() else { unreachable!() };
+        let count = rows[400 * 6];
+        // Each box once, or each class of each box once, as far as there is room, but for what is no number or too small.
+        assert_eq!(count, if per_class { 400.0 } else { 300.0 });
+        let scores: Vec<f32> = rows.chunks_exact(6).take(count as usize).map(|row| row[5]).collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b) && scores[0].is_infinite(), "{scores:?}");
+    }
 }

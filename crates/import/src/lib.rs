@@ -18,6 +18,8 @@ mod unsupported;
 pub use error::{ImportError, UnsupportedOperator};
 pub use onnx::{ExternalData, Options};
 
+use std::collections::BTreeMap;
+
 use kinglet_graph::Graph;
 
 use format::Format;
@@ -31,6 +33,8 @@ pub struct Model {
     pub description: String,
     /// The architecture, of a file that holds parameters alone.
     pub architecture: Option<&'static str>,
+    /// What else the file says of itself, by name: ONNX's `metadata_props`.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Reads a model of any supported format. `name` is for messages and becomes the graph's name: the file's, usually.

@@ -21,12 +21,12 @@ fn all_unsupported_operators_are_named() {
     let mut file = relu();
     let tensors: Vec<i32> = ["a", "b", "c"].iter().map(|name| file.tensor(name, FLOAT32, &[2, 2])).collect();
     file.operator(CUMSUM, &[0], &[tensors[0]], &[]).version = 3;
-    file.operator(CUSTOM, &[0], &[tensors[1]], &[]).custom = Some("TFLite_Detection_PostProcess".to_owned());
+    file.operator(CUSTOM, &[0], &[tensors[1]], &[]).custom = Some("MediaPipe_Convolution".to_owned());
     file.operator(CUMSUM, &[0], &[tensors[2]], &[]).version = 3;
     assert_eq!(
         error(&file),
         "not supported: CUMSUM version 3 (node 1, \"a\" and 1 more); \
-         custom operator \"TFLite_Detection_PostProcess\" version 1 (node 2, \"b\")"
+         custom operator \"MediaPipe_Convolution\" version 1 (node 2, \"b\")"
     );
 }
 

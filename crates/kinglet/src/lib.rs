@@ -14,6 +14,30 @@
 //! # }
 //! ```
 //!
+//! Models that find objects and bodies are run by a [`Detector`], models that give each pixel a class by a [`Segmenter`]; what
+//! they answer can be drawn:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = kinglet::Model::open("yolov8n.onnx")?;
+//! let mut detector = kinglet::Detector::new(&model)?;
+//! let mut image = kinglet::open_image("street.jpg")?;
+//! let found = detector.detect(&image)?;
+//! for one in found {
+//!     println!("{} {:.1}% at {:?}", one.label, 100.0 * one.score, one.bounds);
+//! }
+//! kinglet::vision::draw::detections(&mut image, found);
+//!
+//! let model = kinglet::Model::open("deeplab_v3.tflite")?;
+//! let mut segmenter = kinglet::Segmenter::new(&model)?;
+//! let mask = segmenter.segment(&kinglet::open_image("street.jpg")?)?;
+//! for class in mask.shares() {
+//!     println!("{} {:.1}%", class.label, 100.0 * class.share);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A floor lower, a [`Session`] runs any model on raw [`Tensor`]s, in the model's own types and layout. After the first
 //! call it allocates nothing:
 //!
@@ -51,6 +75,9 @@ pub use kinglet_kernels as kernels;
 pub use kinglet_runtime::{self as runtime, Session, SessionOptions};
 pub use kinglet_vision as vision;
 pub use kinglet_vision::classifier::{Classifier, Prediction, Predictions, PreprocessOptions};
+pub use kinglet_vision::detector::{DetectOptions, Detector};
 pub use kinglet_vision::frame::Rgb;
+pub use kinglet_vision::postprocess::{Bounds, Detection, Form, Keypoint, Task};
+pub use kinglet_vision::segmenter::{ClassShare, Mask, Segmenter};
 pub use machine::physical_cores;
 pub use model::{Model, OpenOptions};

@@ -8,6 +8,7 @@ use kinglet_graph::{DType, Graph, Tensor, passes};
 use kinglet_import::torch::{Architecture, architectures};
 use kinglet_runtime::{Session, SessionOptions};
 use kinglet_vision::classifier::{PreprocessOptions, Recipe};
+use kinglet_vision::postprocess::{Form, Task};
 
 use crate::zoo::{self, LabelSet, Progress, Zoo};
 use crate::{Error, files, labels};
@@ -44,14 +45,16 @@ pub struct Model {
     architecture: Option<&'static str>,
     labels: Arc<[String]>,
     preprocess: PreprocessOptions,
+    metadata: BTreeMap<String, String>,
+    form: Option<Form>,
 }
 
 impl Model {
     /// Opens a model file.
     ///
-    /// A model that gives 1000 or 1001 scores is taken for one of ImageNet's, and a checkpoint of a network for CIFAR-10 that
-    /// gives ten for one of those: classes are named and pictures prepared accordingly; see [`Model::with_labels`] and
-    /// [`Model::with_preprocess`].
+    /// Class names are those that the file has, or else those of ImageNet, COCO or PASCAL VOC where the model gives as many
+    /// classes. A checkpoint of a network for CIFAR-10 that gives ten gets its names and preparation of pictures. See
+    /// [`Model::with_labels`] and [`Model::with_preprocess`].
     ///
     /// # Errors
     /// When the file cannot be read, or is no model that is supported.
@@ -137,16 +140,19 @@ impl Model {
     fn import(bytes: &[u8], place: &str, name: &str, options: &kinglet_import::Options<'_>) -> Result<Model, Error> {
         let wrong = |error| Error::Import { model: place.to_owned(), error };
         let imported = kinglet_import::import_with(bytes, place, options).map_err(wrong)?;
-        let kinglet_import::Model { mut graph, description, architecture } = imported;
+        let kinglet_import::Model { mut graph, description, architecture, metadata } = imported;
         graph.name = name.to_owned();
+        let form = form_by_metadata(&metadata);
         Ok(Model {
             name: name.to_owned(),
             description,
             file_bytes: bytes.len() as u64,
             architecture,
-            labels: usual_labels(&graph, architecture),
+            labels: usual_labels(&graph, architecture, form, &metadata),
             graph,
             preprocess: architecture.map_or_else(PreprocessOptions::default, usual_preprocess),
+            metadata,
+            form,
         })
     }
 
@@ -160,6 +166,23 @@ impl Model {
     /// is a background class, which is not counted.
     pub fn with_labels(self, labels: Arc<[String]>) -> Model {
         Model { labels, ..self }
+    }
+
+    /// The same model with outputs that are read in this form, whatever their shapes look like, and with the class names
+    /// that are usual then.
+    pub fn with_form(self, form: Form) -> Model {
+        let labels = usual_labels(&self.graph, Some(form), &self.metadata);
+        Model { form: Some(form), labels, ..self }
+    }
+
+    /// The form of its outputs and what it is for; `None` where it is no model for pictures, or none that is known.
+    pub fn form(&self) -> Option<Form> {
+        Form::of(&self.graph, self.form).ok().map(|(form, _)| form)
+    }
+
+    /// What its file says of itself, by name.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// The same model with pictures prepared in this way.
@@ -226,7 +249,12 @@ impl Model {
 
 impl<'a> From<&'a Model> for Recipe<'a> {
     fn from(model: &'a Model) -> Recipe<'a> {
-        Recipe { graph: &model.graph, labels: Arc::clone(&model.labels), preprocess: model.preprocess.clone() }
+        Recipe {
+            graph: &model.graph,
+            labels: Arc::clone(&model.labels),
+            preprocess: model.preprocess.clone(),
+            form: model.form,
+        }
     }
 }
 
@@ -235,12 +263,32 @@ fn is_for_cifar10(architecture: &str) -> bool {
     matches!(architecture, "resnet20" | "resnet32" | "resnet44" | "resnet56" | "resnet110")
 }
 
-/// ImageNet's names where the one output has as many scores, with or without a background class; CIFAR-10's for its networks.
-fn usual_labels(graph: &Graph, architecture: Option<&str>) -> Arc<[String]> {
-    let [output] = graph.outputs[..] else { return Arc::default() };
-    match graph.value(output).ty.shape.last() {
-        Some(1000 | 1001) => labels::imagenet(),
-        Some(10) if architecture.is_some_and(is_for_cifar10) => labels::cifar10(),
+/// The form that Ultralytics' exports say they have, where shapes leave it open.
+fn form_by_metadata(metadata: &BTreeMap<String, String>) -> Option<Form> {
+    (metadata.get("task").map(String::as_str) == Some("pose") && !metadata.contains_key("end2end"))
+        .then_some(Form::YoloV8Pose)
+}
+
+/// The names that the file has, or else those of the usual data with so many classes.
+fn usual_labels(
+    graph: &Graph,
+    architecture: Option<&str>,
+    form: Option<Form>,
+    metadata: &BTreeMap<String, String>,
+) -> Arc<[String]> {
+    if let Some(names) = metadata.get("names").and_then(|names| labels::from_dictionary(names)) {
+        return names;
+    }
+    let Ok((form, classes)) = Form::of(graph, form) else { return Arc::default() };
+    match (form.task(), form, classes) {
+        (Task::Classify, _, Some(1000 | 1001)) => labels::imagenet(),
+        (Task::Classify, _, Some(10)) if architecture.is_some_and(is_for_cifar10) => labels::cifar10(),
+        (Task::Segment, _, Some(21)) => labels::voc(),
+        (Task::Detect, Form::YoloV8Pose | Form::MoveNet | Form::Heatmaps, _) => Arc::new(["person".to_owned()]),
+        (Task::Detect, _, Some(80)) => labels::coco(),
+        (Task::Detect, Form::BoxList, Some(90)) | (Task::Detect, Form::ScoredBoxes, Some(90 | 91)) => labels::coco_90(),
+        (Task::Detect, Form::ScoredBoxes, Some(81)) => labels::coco(),
+        (Task::Detect, Form::ScoredBoxes, Some(21)) => labels::voc(),
         _ => Arc::default(),
     }
 }

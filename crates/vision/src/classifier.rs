@@ -3,14 +3,19 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use kinglet_runtime::graph::{DType, Graph, Op, TensorType, ValueId, View, ViewMut, qmath};
+use kinglet_runtime::graph::{Graph, Op, ValueId};
 use kinglet_runtime::{Session, SessionOptions};
 
 use crate::error::{Result, VisionError};
 use crate::frame::Rgb;
-use crate::preprocess::{Element, Input, Interpolation, Layout, Normalize, Output, Preprocess, Preprocessor, Resize};
+use crate::network::{Network, normalize, picture_input};
+use crate::postprocess::reading::{Reader, Reading};
+use crate::postprocess::{Form, Task};
+use crate::preprocess::{ChannelOrder, Element, Input, Interpolation, Normalize, Preprocess, Resize};
+
+pub use crate::network::Times;
 
 /// Classes of a model that was trained on ImageNet with a background class before the thousand real ones.
 const IMAGENET_WITH_BACKGROUND: usize = 1001;
@@ -30,7 +35,7 @@ pub struct PreprocessOptions {
     pub interpolation: Option<Interpolation>,
 }
 
-/// What a classifier is made of: a graph, and what is known of its classes and pictures.
+/// What a classifier, detector or segmenter is made of: a graph, and what is known of its classes and pictures.
 #[derive(Clone, Debug)]
 pub struct Recipe<'a> {
     /// The model.
@@ -39,6 +44,8 @@ pub struct Recipe<'a> {
     pub labels: Arc<[String]>,
     /// How pictures are prepared.
     pub preprocess: PreprocessOptions,
+    /// What the outputs mean, where their shapes do not say it.
+    pub form: Option<Form>,
 }
 
 /// One class of an answer.
@@ -55,24 +62,14 @@ pub struct Prediction {
 /// Names what is in pictures.
 #[derive(Debug)]
 pub struct Classifier {
-    session: Session,
-    preprocessor: Preprocessor,
+    network: Network,
     labels: Arc<[String]>,
     /// Outputs before the first class: 1 where the model has a background class that the labels have not.
     background: usize,
     /// Whether the model's outputs are logits, so that their softmax is taken here.
     logits: bool,
     scores: Vec<f32>,
-    times: Times,
-}
-
-/// How long the parts of the last [`Classifier::classify`] took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Times {
-    /// Resize, crop, normalize, quantize.
-    pub preprocess: Duration,
-    /// The model itself.
-    pub inference: Duration,
+    classes: usize,
 }
 
 impl Classifier {
@@ -90,18 +87,18 @@ impl Classifier {
     /// As [`Classifier::new`].
     pub fn with_options<'a>(recipe: impl Into<Recipe<'a>>, options: &SessionOptions) -> Result<Classifier> {
         let recipe = recipe.into();
-        let classes = class_count(recipe.graph)?;
-        let background = background(classes, recipe.labels.len())?;
         let input = picture_input(recipe.graph)?;
+        let reading = Reading::for_task(recipe.graph, &input, recipe.form, Task::Classify)?;
+        let Reader::Scores(classes) = reading.reader else { unreachable!("it is the one reader for this task") };
+        let background = background(classes, recipe.labels.len())?;
         let preprocess = preprocess(&recipe.preprocess, input, classes)?;
         Ok(Classifier {
-            session: Session::new(recipe.graph, options)?,
-            preprocessor: Preprocessor::new(preprocess, input)?,
+            network: Network::new(recipe.graph, preprocess, input, options)?,
             labels: recipe.labels,
             background,
-            logits: !gives_probabilities(recipe.graph),
-            scores: vec![0.0; classes],
-            times: Times::default(),
+            logits: !gives_probabilities(recipe.graph, 0),
+            scores: Vec::with_capacity(classes),
+            classes: classes - background,
         })
     }
 
@@ -110,45 +107,36 @@ impl Classifier {
     /// # Errors
     /// When the picture is so long and narrow that it cannot be resized.
     pub fn classify(&mut self, image: &Rgb) -> Result<Predictions<'_>> {
+        self.network.run(image)?;
         let start = Instant::now();
-        let out = match self.session.input_mut(0) {
-            ViewMut::U8(values) => Output::U8(values),
-            ViewMut::I8(values) => Output::I8(values),
-            ViewMut::F32(values) => Output::F32(values),
-            other => return Err(VisionError::Model(format!("the input is {}, which no picture is", other.dtype()))),
-        };
-        self.preprocessor.run(image, out)?;
-        let ready = Instant::now();
-        self.session.execute()?;
-        self.times = Times { preprocess: ready - start, inference: ready.elapsed() };
         self.read_scores();
-        Ok(Predictions { scores: &self.scores[self.background..], labels: &self.labels })
+        self.network.answered_since(start);
+        Ok(self.last())
+    }
+
+    /// The last answer; one without classes before the first.
+    pub fn last(&self) -> Predictions<'_> {
+        Predictions { scores: self.scores.get(self.background..).unwrap_or_default(), labels: &self.labels }
     }
 
     /// How long the parts of the last call took.
     pub fn times(&self) -> Times {
-        self.times
+        self.network.times()
     }
 
     /// The session that runs the model.
     pub fn session(&self) -> &Session {
-        &self.session
+        self.network.session()
     }
 
     /// How many classes are told apart; a background class is not counted.
     pub fn classes(&self) -> usize {
-        self.scores.len() - self.background
+        self.classes
     }
 
     fn read_scores(&mut self) {
-        let quantization = self.session.outputs()[0].ty.quantization.as_ref();
-        let real = |q: i32| quantization.map_or(q as f32, |p| qmath::dequantize(q, p.scale(), p.zero_point()));
-        match self.session.output(0) {
-            View::F32(values) => self.scores.copy_from_slice(values),
-            View::U8(values) => self.scores.iter_mut().zip(values).for_each(|(score, &q)| *score = real(q.into())),
-            View::I8(values) => self.scores.iter_mut().zip(values).for_each(|(score, &q)| *score = real(q.into())),
-            other => unreachable!("checked when the classifier was made: scores of {}", other.dtype()),
-        }
+        self.scores.clear();
+        self.network.output_into(0, &mut self.scores);
         if self.logits {
             softmax(&mut self.scores);
         }
@@ -196,22 +184,6 @@ fn softmax(scores: &mut [f32]) {
     scores.iter_mut().for_each(|score| *score /= sum);
 }
 
-/// How many scores the model gives.
-fn class_count(graph: &Graph) -> Result<usize> {
-    let [output] = graph.outputs[..] else {
-        return Err(VisionError::Model(format!("{} outputs, where a classifier has one", graph.outputs.len())));
-    };
-    let ty = &graph.value(output).ty;
-    let classes = ty.shape.last().copied().unwrap_or(0);
-    let scores = matches!(ty.dtype, DType::F32 | DType::U8 | DType::I8);
-    if classes == 0 || ty.len() != classes || !scores {
-        let problem =
-            format!("the output is {} of shape {:?}, where a classifier has one score a class", ty.dtype, ty.shape);
-        return Err(VisionError::Model(problem));
-    }
-    Ok(classes)
-}
-
 /// Outputs before the first class that has a label.
 fn background(classes: usize, labels: usize) -> Result<usize> {
     match labels {
@@ -224,44 +196,14 @@ fn background(classes: usize, labels: usize) -> Result<usize> {
     }
 }
 
-/// Size, layout and type of the model's one input.
-fn picture_input(graph: &Graph) -> Result<Input> {
-    let [input] = graph.inputs[..] else {
-        return Err(VisionError::Model(format!("{} inputs, where a classifier has one", graph.inputs.len())));
-    };
-    let ty = &graph.value(input).ty;
-    let (height, width, layout) = match ty.shape[..] {
-        [1, height, width, 3] => (height, width, Layout::Nhwc),
-        [1, 3, height, width] => (height, width, Layout::Nchw),
-        _ => {
-            let problem = format!("the input has shape {:?}, where a picture is [1, height, width, 3]", ty.shape);
-            return Err(VisionError::Model(problem));
-        }
-    };
-    let side =
-        |side: usize| u32::try_from(side).map_err(|_| VisionError::Model(format!("an input {side} pixels wide")));
-    Ok(Input { width: side(width)?, height: side(height)?, layout, element: element(ty)? })
-}
-
-fn element(ty: &TensorType) -> Result<Element> {
-    let scale = || ty.activation_quantization("the input").map_err(|error| VisionError::Model(error.to_string()));
-    match ty.dtype {
-        DType::F32 => Ok(Element::F32),
-        DType::U8 => scale().map(|q| Element::U8 { scale: q.scale(), zero_point: q.zero_point() }),
-        DType::I8 => scale().map(|q| Element::I8 { scale: q.scale(), zero_point: q.zero_point() }),
-        other => Err(VisionError::Model(format!("the input is {other}, which no picture is"))),
-    }
-}
-
 /// The preparation that the options ask for, or else the usual one for such an input.
 fn preprocess(options: &PreprocessOptions, input: Input, classes: usize) -> Result<Preprocess> {
-    let normalize = match (options.mean, options.std) {
-        (Some(mean), Some(std)) => Normalize::MeanStd { mean, std },
-        (None, None) if input.element != Element::F32 => Normalize::Bytes,
-        (None, None) if classes == IMAGENET_WITH_BACKGROUND => Normalize::SYMMETRIC,
-        (None, None) => Normalize::IMAGENET,
-        _ => return Err(VisionError::Preprocess("a mean needs a standard deviation, and the other way round".into())),
+    let usual = match input.element {
+        Element::F32 if classes == IMAGENET_WITH_BACKGROUND => Normalize::SYMMETRIC,
+        Element::F32 => Normalize::IMAGENET,
+        _ => Normalize::Bytes,
     };
+    let normalize = normalize(options.mean, options.std, usual)?;
     let usual = Preprocess::imagenet(input.width, input.height, normalize);
     let shorter = input.width.min(input.height);
     let scaled =
@@ -272,13 +214,14 @@ fn preprocess(options: &PreprocessOptions, input: Input, classes: usize) -> Resu
         // The part that is cropped has the usual share of the picture, however large it is; it is scaled to the input.
         (None, Some(crop)) => Resize::ShorterSide(scaled((f64::from(crop) * 256.0 / 224.0).round() as u32, crop)),
     };
-    Ok(Preprocess { resize, interpolation: options.interpolation.unwrap_or_default(), normalize })
+    let interpolation = options.interpolation.unwrap_or_default();
+    Ok(Preprocess { resize, interpolation, normalize, order: ChannelOrder::Rgb })
 }
 
-/// Whether the model's last operator already makes probabilities of its scores.
-fn gives_probabilities(graph: &Graph) -> bool {
+/// Whether the operator that makes this output already makes probabilities of its scores.
+pub(crate) fn gives_probabilities(graph: &Graph, output: usize) -> bool {
     let producers = graph.producers();
-    let mut value: Option<ValueId> = graph.outputs.first().copied();
+    let mut value: Option<ValueId> = graph.outputs.get(output).copied();
     while let Some(node) = value.and_then(|id| producers[id.0]) {
         let node = &graph.nodes[node.0];
         match &node.op {

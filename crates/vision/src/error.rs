@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::postprocess::Task;
 use crate::sources::SOURCES;
 
 /// The result of everything in this crate that can fail.
@@ -95,9 +96,25 @@ pub enum VisionError {
     /// The system gave no thread.
     #[error("a thread could not be started: {0}")]
     Thread(io::Error),
-    /// The model is no classifier of pictures, or its labels do not fit it.
-    #[error("the model does not name what is in pictures: {0}")]
+    /// The model does not take one picture, or its labels do not fit it.
+    #[error("the model cannot be shown pictures: {0}")]
     Model(String),
+    /// What the model gives is nothing that is known of models for pictures.
+    #[error("the model's outputs are of no known form: {found}; known: {known}")]
+    UnknownOutputs {
+        /// The outputs: name, type, shape.
+        found: String,
+        /// The forms that were looked for.
+        known: String,
+    },
+    /// The model is for something else than was asked of it.
+    #[error("this is a {found} model, no {wanted} model: use `kinglet {}`", found.command())]
+    OtherTask {
+        /// What it is for.
+        found: Task,
+        /// What was asked of it.
+        wanted: Task,
+    },
     /// The model could not be made ready, or failed while it ran.
     #[error(transparent)]
     Runtime(#[from] kinglet_runtime::RuntimeError),

@@ -207,6 +207,11 @@ impl Rgb {
         &self.data
     }
 
+    /// The same, to change them.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
     /// Gives the pixels away.
     pub fn into_bytes(self) -> Vec<u8> {
         self.data

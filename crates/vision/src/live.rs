@@ -1,19 +1,18 @@
 //! The live loop: the newest frame, what is in it, and everybody who wants to know.
 //!
-//! One thread captures; this one decodes, classifies and tells its audience. A frame that comes while the model is busy
+//! One thread captures; this one decodes, runs the model and tells its audience. A frame that comes while the model is busy
 //! replaces the one that waits; it is counted, never queued.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jpeg_encoder::{ColorType, Encoder};
-
 use crate::capture::Capture;
-use crate::classifier::{Classifier, Prediction};
 use crate::decode;
+use crate::encode;
 use crate::error::{Result, VisionError};
 use crate::frame::{Frame, Picture, Rgb};
 use crate::mailbox::Taken;
+use crate::recognizer::{Answer, Overlay, Recognizer};
 use crate::sources::{Description, Health, Source};
 use crate::stats::{LiveReport, LiveStats};
 
@@ -47,6 +46,11 @@ pub trait Audience {
         let _ = jpeg;
     }
 
+    /// What is to be drawn over that picture. Only for somebody who wants pictures.
+    fn overlay(&mut self, overlay: &Overlay<'_>) {
+        let _ = overlay;
+    }
+
     /// The numbers, several times a second, whether frames come or not.
     fn report(&mut self, report: &LiveReport) {
         let _ = report;
@@ -75,19 +79,18 @@ pub trait Audience {
 /// When the source fails for good, gives no frame that can be used, or the model fails.
 pub fn run(
     source: Box<dyn Source>,
-    classifier: &mut Classifier,
+    recognizer: &mut Recognizer,
     options: &LiveOptions,
     audience: &mut [&mut dyn Audience],
     stop: &AtomicBool,
 ) -> Result<LiveReport> {
     let mut capture = Capture::start(source)?;
     let mut live = Live {
-        classifier,
+        recognizer,
         options,
         audience,
         stats: LiveStats::new(),
         answers: 0,
-        top: Vec::new(),
         image: Rgb::new(),
         jpeg: Vec::new(),
         health: Health::Live,
@@ -113,12 +116,11 @@ pub fn run(
 
 /// What the loop keeps from frame to frame.
 struct Live<'a, 'v> {
-    classifier: &'a mut Classifier,
+    recognizer: &'a mut Recognizer,
     options: &'a LiveOptions,
     audience: &'a mut [&'v mut dyn Audience],
     stats: LiveStats,
     answers: u64,
-    top: Vec<Prediction>,
     image: Rgb,
     jpeg: Vec<u8>,
     health: Health,
@@ -166,9 +168,9 @@ impl Live<'_, '_> {
             self.undecodable = Some(error);
             return Ok(());
         }
-        self.top = self.classifier.classify(&self.image)?.top(self.options.top);
+        self.recognizer.recognize(&self.image)?;
         self.newest = Instant::now();
-        self.stats.inferred(frame.captured, self.classifier.times().inference, self.newest);
+        self.stats.inferred(frame.captured, self.recognizer.times().inference, self.newest);
         self.answers += 1;
         self.show(frame);
         Ok(())
@@ -183,19 +185,16 @@ impl Live<'_, '_> {
             Picture::Jpeg(jpeg) => jpeg,
             Picture::Pixels(_) => {
                 self.jpeg.clear();
-                let (Ok(width), Ok(height)) = (u16::try_from(self.image.width()), u16::try_from(self.image.height()))
-                else {
-                    return;
-                };
-                let encoder = Encoder::new(&mut self.jpeg, JPEG_QUALITY);
-                if let Err(error) = encoder.encode(self.image.bytes(), width, height, ColorType::Rgb) {
-                    let error = VisionError::Picture { format: "JPEG", problem: error.to_string() };
+                if let Err(error) = encode::jpeg(&self.image, JPEG_QUALITY, &mut self.jpeg) {
                     return self.audience.iter_mut().for_each(|listener| listener.skipped(&error));
                 }
                 &self.jpeg
             }
         };
         self.audience.iter_mut().for_each(|listener| listener.picture(jpeg));
+        if let Some(overlay) = self.recognizer.overlay((self.image.width(), self.image.height())) {
+            self.audience.iter_mut().for_each(|listener| listener.overlay(&overlay));
+        }
     }
 
     fn check_health(&mut self, capture: &Capture) {
@@ -221,7 +220,8 @@ impl Live<'_, '_> {
     }
 
     fn report(&mut self) -> LiveReport {
-        self.stats.report(self.top.clone(), Instant::now())
+        let answer = if self.answers > 0 { self.recognizer.answer(self.options.top) } else { Answer::default() };
+        self.stats.report(answer, Instant::now())
     }
 
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Audience)) {

@@ -13,6 +13,17 @@ pub enum Resize {
     ShorterSide(u32),
     /// Width and height become exactly these.
     Exact(u32, u32),
+    /// The whole picture, in its proportions, becomes as large as fits the model's input; what it leaves free is gray.
+    Letterbox(Letterbox),
+}
+
+/// How a picture of other proportions lies in the model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Letterbox {
+    /// The byte that R, G and B have where the picture is not.
+    pub gray: u8,
+    /// Whether the picture lies in the middle, or at the top left.
+    pub centered: bool,
 }
 
 /// What a byte of a picture is worth in the model's terms.
@@ -47,14 +58,35 @@ pub struct Preprocess {
     pub interpolation: Interpolation,
     /// What a byte is worth.
     pub normalize: Normalize,
+    /// In which order the model takes the channels.
+    pub order: ChannelOrder,
 }
 
 impl Preprocess {
     /// ImageNet's usual for an input of `width` × `height`: shorter side to 256 / 224 of the input's, and its centre.
     pub fn imagenet(width: u32, height: u32, normalize: Normalize) -> Preprocess {
         let shorter = (f64::from(width.max(height)) * 256.0 / 224.0).round() as u32;
-        Preprocess { resize: Resize::ShorterSide(shorter), interpolation: Interpolation::Bilinear, normalize }
+        let (resize, interpolation) = (Resize::ShorterSide(shorter), Interpolation::Bilinear);
+        Preprocess { resize, interpolation, normalize, order: ChannelOrder::Rgb }
     }
+}
+
+/// The order of a model's three input channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Red first.
+    Rgb,
+    /// Blue first, as OpenCV holds pictures.
+    Bgr,
+}
+
+/// Where a picture lies in the model's input: input = picture · scale + offset, both in pixels, for x and for y.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placement {
+    /// Pixels of the input that a pixel of the picture takes.
+    pub scale: [f32; 2],
+    /// Where the picture's left upper corner lies in the input.
+    pub offset: [f32; 2],
 }
 
 /// How values lie in the model's input.
@@ -85,6 +117,8 @@ pub enum Element {
     },
     /// Real values.
     F32,
+    /// Whole numbers without a scale.
+    I32,
 }
 
 /// The model's input, for one picture.
@@ -109,6 +143,8 @@ pub enum Output<'a> {
     I8(&'a mut [i8]),
     /// For a float input.
     F32(&'a mut [f32]),
+    /// For an int32 input.
+    I32(&'a mut [i32]),
 }
 
 /// What each byte becomes, a table for each of R, G, B.
@@ -119,6 +155,7 @@ enum Tables {
     U8(Table<u8>),
     I8(Table<i8>),
     F32(Table<f32>),
+    I32(Table<i32>),
 }
 
 /// Makes pictures into one model's input. Memory and filter weights are kept while pictures have the same size.
@@ -143,6 +180,7 @@ impl Preprocessor {
         let (width, height) = match preprocess.resize {
             Resize::ShorterSide(side) => (side, side),
             Resize::Exact(width, height) => (width, height),
+            Resize::Letterbox(_) => (input.width, input.height),
         };
         crate::decode::check_size("resized", width.into(), height.into())?;
         if width < input.width || height < input.height {
@@ -178,29 +216,55 @@ impl Preprocessor {
     /// When `out` has another type or another number of values than the model's input, or a picture is so long and
     /// narrow that resizing it would make a side longer than [`crate::decode::MAX_SIDE`].
     pub fn run(&mut self, image: &Rgb, out: Output<'_>) -> Result<()> {
-        let geometry = self.geometry(image.width(), image.height())?;
+        let Lie { geometry, corner } = self.lie(image.width(), image.height())?;
         let (values, layout) = (self.values(), self.input.layout);
         let found = match &out {
             Output::U8(out) => out.len(),
             Output::I8(out) => out.len(),
             Output::F32(out) => out.len(),
+            Output::I32(out) => out.len(),
         };
         if found != values {
             return Err(VisionError::Preprocess(format!("the input takes {values} values, and there are {found}")));
         }
         self.cropped.resize(values, 0);
-        self.resampler.run(image, geometry, &mut self.cropped);
+        if let Resize::Letterbox(Letterbox { gray, .. }) = self.preprocess.resize {
+            self.cropped.fill(gray);
+        }
+        let row = self.input.width as usize * 3;
+        let first = corner.1 as usize * row + corner.0 as usize * 3;
+        self.resampler.run(image, geometry, &mut self.cropped[first..], row);
+        let order = match self.preprocess.order {
+            ChannelOrder::Rgb => [0, 1, 2],
+            ChannelOrder::Bgr => [2, 1, 0],
+        };
         match (&self.tables, out) {
-            (Tables::U8(table), Output::U8(out)) => look_up(&self.cropped, table, layout, out),
-            (Tables::I8(table), Output::I8(out)) => look_up(&self.cropped, table, layout, out),
-            (Tables::F32(table), Output::F32(out)) => look_up(&self.cropped, table, layout, out),
+            (Tables::U8(table), Output::U8(out)) => look_up(&self.cropped, table, layout, order, out),
+            (Tables::I8(table), Output::I8(out)) => look_up(&self.cropped, table, layout, order, out),
+            (Tables::F32(table), Output::F32(out)) => look_up(&self.cropped, table, layout, order, out),
+            (Tables::I32(table), Output::I32(out)) => look_up(&self.cropped, table, layout, order, out),
             _ => return Err(VisionError::Preprocess(format!("the input is {:?}", self.input.element))),
         }
         Ok(())
     }
 
-    /// The resized picture's size, and where in it the model's input lies.
-    fn geometry(&self, width: u32, height: u32) -> Result<Geometry> {
+    /// Where a picture of this size lies in the model's input.
+    ///
+    /// # Errors
+    /// When it is so long and narrow that it cannot be resized.
+    pub fn placement(&self, width: u32, height: u32) -> Result<Placement> {
+        let Lie { geometry, corner } = self.lie(width, height)?;
+        let scale = |resized: u32, input: u32| resized as f32 / input as f32;
+        let offset = |to: u32, from: u32| to as f32 - from as f32;
+        Ok(Placement {
+            scale: [scale(geometry.resized.0, width), scale(geometry.resized.1, height)],
+            offset: [offset(corner.0, geometry.corner.0), offset(corner.1, geometry.corner.1)],
+        })
+    }
+
+    /// The resized picture's size, which part of it is shown to the model, and where in the input that part lies.
+    fn lie(&self, width: u32, height: u32) -> Result<Lie> {
+        let (size, input) = ((self.input.width, self.input.height), (width, height));
         let resized = match self.preprocess.resize {
             Resize::Exact(width, height) => (width, height),
             Resize::ShorterSide(side) => {
@@ -209,12 +273,29 @@ impl Preprocessor {
                 };
                 if width < height { (side, longer(height, width) as u32) } else { (longer(width, height) as u32, side) }
             }
+            Resize::Letterbox(_) => {
+                let ratio = (f64::from(size.0) / f64::from(width)).min(f64::from(size.1) / f64::from(height));
+                let side = |side: u32, most: u32| ((f64::from(side) * ratio).round_ties_even() as u32).clamp(1, most);
+                (side(width, size.0), side(height, size.1))
+            }
         };
         crate::decode::check_size("resized", resized.0.into(), resized.1.into())?;
-        let (size, input) = ((self.input.width, self.input.height), (width, height));
+        if let Resize::Letterbox(Letterbox { centered, .. }) = self.preprocess.resize {
+            let geometry = Geometry { input, resized, corner: (0, 0), size: resized };
+            let corner = if centered { ((size.0 - resized.0) / 2, (size.1 - resized.1) / 2) } else { (0, 0) };
+            return Ok(Lie { geometry, corner });
+        }
         let corner = ((resized.0 - size.0) / 2, (resized.1 - size.1) / 2);
-        Ok(Geometry { input, resized, corner, size, interpolation: self.preprocess.interpolation })
+        let interpolation = self.preprocess.interpolation;
+        Ok(Lie { geometry: Geometry { input, resized, corner, size, interpolation }, corner: (0, 0) })
     }
+}
+
+/// How one picture becomes the model's input.
+struct Lie {
+    geometry: Geometry,
+    /// Left and top of the shown part in the input.
+    corner: (u32, u32),
 }
 
 /// A table for each channel, made once: after it, normalizing and quantizing costs nothing.
@@ -238,6 +319,7 @@ fn tables(normalize: Normalize, element: Element) -> Tables {
             Tables::I8(table(|channel, byte| quantized(channel, byte, scale, zero_point, (-128.0, 127.0)) as i8))
         }
         Element::F32 => Tables::F32(table(real)),
+        Element::I32 => Tables::I32(table(|channel, byte| real(channel, byte).round_ties_even() as i32)),
     }
 }
 
@@ -245,19 +327,20 @@ fn table<T>(value: impl Fn(usize, usize) -> T) -> Table<T> {
     Box::new(std::array::from_fn(|channel| std::array::from_fn(|byte| value(channel, byte))))
 }
 
-fn look_up<T: Copy>(rgb: &[u8], table: &[[T; 256]; 3], layout: Layout, out: &mut [T]) {
-    let [red, green, blue] = table;
+/// `order` says which of R, G, B each of the model's channels is.
+fn look_up<T: Copy>(rgb: &[u8], tables: &[[T; 256]; 3], layout: Layout, order: [usize; 3], out: &mut [T]) {
+    let table = order.map(|channel| &tables[channel]);
     match layout {
         Layout::Nhwc => {
             for (out, pixel) in out.chunks_exact_mut(3).zip(rgb.chunks_exact(3)) {
-                out[0] = red[usize::from(pixel[0])];
-                out[1] = green[usize::from(pixel[1])];
-                out[2] = blue[usize::from(pixel[2])];
+                for channel in 0..3 {
+                    out[channel] = table[channel][usize::from(pixel[order[channel]])];
+                }
             }
         }
         Layout::Nchw => {
             let plane = out.len() / 3;
-            for (channel, (out, table)) in out.chunks_exact_mut(plane).zip(table).enumerate() {
+            for ((out, table), channel) in out.chunks_exact_mut(plane).zip(table).zip(order) {
                 for (out, pixel) in out.iter_mut().zip(rgb.chunks_exact(3)) {
                     *out = table[usize::from(pixel[channel])];
                 }
@@ -282,7 +365,8 @@ mod tests {
     }
 
     fn exact(normalize: Normalize) -> Preprocess {
-        Preprocess { resize: Resize::Exact(16, 16), interpolation: Interpolation::Bilinear, normalize }
+        let (resize, interpolation) = (Resize::Exact(16, 16), Interpolation::Bilinear);
+        Preprocess { resize, interpolation, normalize, order: ChannelOrder::Rgb }
     }
 
     #[test]
@@ -342,13 +426,13 @@ mod tests {
         let preprocessor =
             Preprocessor::new(Preprocess::imagenet(128, 128, Normalize::Bytes), input(128, 128, NHWC, element))
                 .unwrap();
-        let landscape = preprocessor.geometry(341, 256).unwrap();
+        let landscape = preprocessor.lie(341, 256).unwrap().geometry;
         assert_eq!((landscape.resized, landscape.corner), ((194, 146), (33, 9)));
-        let portrait = preprocessor.geometry(256, 384).unwrap();
+        let portrait = preprocessor.lie(256, 384).unwrap().geometry;
         assert_eq!((portrait.resized, portrait.corner), ((146, 219), (9, 45)));
-        let square = preprocessor.geometry(7, 7).unwrap();
+        let square = preprocessor.lie(7, 7).unwrap().geometry;
         assert_eq!((square.resized, square.corner), ((146, 146), (9, 9)));
-        assert!(preprocessor.geometry(1, 16_384).is_err(), "a thread of pixels must not become a giant picture");
+        assert!(preprocessor.lie(1, 16_384).is_err(), "a thread of pixels must not become a giant picture");
     }
 
     #[test]
@@ -364,5 +448,32 @@ mod tests {
         let mut preprocessor = Preprocessor::new(exact(Normalize::Bytes), good).unwrap();
         assert!(preprocessor.run(&all_bytes(), Output::F32(&mut [0.0; 767])).is_err());
         assert!(preprocessor.run(&all_bytes(), Output::U8(&mut [0; 768])).is_err());
+    }
+
+    /// Two rows of three red pixels in a letterbox of 12 × 12: four times as large, twelve wide and eight high.
+    #[test]
+    fn a_letterbox_shows_the_whole_picture_between_gray() {
+        let image = Rgb::from_bytes(3, 2, [255, 0, 7].repeat(6)).unwrap();
+        for (centered, top) in [(true, 2), (false, 0)] {
+            let resize = Resize::Letterbox(Letterbox { gray: 114, centered });
+            let preprocess = Preprocess { resize, normalize: Normalize::Bytes, order: ChannelOrder::Bgr };
+            let mut preprocessor = Preprocessor::new(preprocess, input(12, 12, NHWC, Element::F32)).unwrap();
+            let mut out = vec![0.0; 432];
+            preprocessor.run(&image, Output::F32(&mut out)).unwrap();
+            for (index, pixel) in out.chunks_exact(3).enumerate() {
+                let inside = (top..top + 8).contains(&(index / 12));
+                assert_eq!(pixel, if inside { [7.0, 0.0, 255.0] } else { [114.0; 3] }, "{centered} {index}");
+            }
+            let placement = preprocessor.placement(3, 2).unwrap();
+            assert_eq!(placement, Placement { scale: [4.0; 2], offset: [0.0, top as f32] });
+        }
+    }
+
+    #[test]
+    fn a_placement_undoes_a_crop() {
+        let preprocess = Preprocess::imagenet(224, 224, Normalize::Bytes);
+        let preprocessor = Preprocessor::new(preprocess, input(224, 224, NHWC, Element::F32)).unwrap();
+        let placement = preprocessor.placement(512, 256).unwrap();
+        assert_eq!(placement, Placement { scale: [1.0; 2], offset: [-144.0, -16.0] });
     }
 }

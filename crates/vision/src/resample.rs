@@ -112,8 +112,8 @@ pub(crate) struct Resampler {
 }
 
 impl Resampler {
-    /// Writes the rectangle that `geometry` names into `out`, as packed RGB rows.
-    pub(crate) fn run(&mut self, image: &Rgb, geometry: Geometry, out: &mut [u8]) {
+    /// Writes the rectangle that `geometry` names into `out`, as RGB rows that begin `stride` bytes apart.
+    pub(crate) fn run(&mut self, image: &Rgb, geometry: Geometry, out: &mut [u8], stride: usize) {
         debug_assert_eq!(geometry.input, (image.width(), image.height()));
         if self.geometry != Some(geometry) {
             self.prepare(geometry);
@@ -131,7 +131,8 @@ impl Resampler {
             }
         }
         let same_height = geometry.input.1 == geometry.resized.1;
-        for (row, window) in out.chunks_exact_mut(out_width * 3).zip(&self.rows.windows) {
+        for (row, window) in out.chunks_mut(stride).zip(&self.rows.windows) {
+            let row = &mut row[..out_width * 3];
             let from = &self.middle[(window.start - first) * out_width * 3..];
             if same_height {
                 row.copy_from_slice(&from[..out_width * 3]);
@@ -219,7 +220,7 @@ mod tests {
         let input = (image.width(), image.height());
         let geometry = Geometry { input, resized: to, corner: (0, 0), size: to, interpolation };
         let mut out = vec![0; to.0 as usize * to.1 as usize * 3];
-        Resampler::default().run(image, geometry, &mut out);
+        Resampler::default().run(image, geometry, &mut out, to.0 as usize * 3);
         out
     }
 
@@ -249,7 +250,12 @@ mod tests {
             let whole = resize(&image, resized, interpolation);
             let (corner, size) = ((7, 5), (31, 23));
             let mut part = vec![0; (31 * 23 * 3) as usize];
-            resampler.run(&image, Geometry { input: (83, 61), resized, corner, size, interpolation }, &mut part);
+            resampler.run(
+                &image,
+                Geometry { input: (83, 61), resized, corner, size, interpolation },
+                &mut part,
+                31 * 3,
+            );
             for (y, row) in part.chunks_exact(31 * 3).enumerate() {
                 let at = ((y + 5) * resized.0 as usize + 7) * 3;
                 assert_eq!(row, &whole[at..][..31 * 3], "{resized:?} row {y}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::classifier::Prediction;
+use crate::recognizer::Answer;
 
 /// How many of the newest frames the percentiles look at: 28 s at 36 frames a second.
 const WINDOW: usize = 1024;
@@ -83,7 +83,7 @@ impl LiveStats {
     }
 
     /// The numbers as they stand at `now`, with the newest answer.
-    pub fn report(&mut self, top: Vec<Prediction>, now: Instant) -> LiveReport {
+    pub fn report(&mut self, answer: impl Into<Answer>, now: Instant) -> LiveReport {
         LiveReport {
             fps: self.rate.per_second(now),
             inference_ms: self.inference.percentiles(),
@@ -91,7 +91,7 @@ impl LiveStats {
             captured: self.captured,
             inferred: self.inferred,
             dropped: self.dropped,
-            top,
+            answer: answer.into(),
         }
     }
 }
@@ -117,8 +117,9 @@ pub struct LiveReport {
     pub inferred: u64,
     /// Frames that were overwritten by newer ones, or could not be decoded.
     pub dropped: u64,
-    /// The newest answer, best class first.
-    pub top: Vec<Prediction>,
+    /// The newest answer: in JSON the field `top`, `detections` or `classes`.
+    #[serde(flatten)]
+    pub answer: Answer,
 }
 
 /// Median and 99th percentile, in milliseconds; 0 while nothing was measured.
@@ -213,6 +214,7 @@ fn nearest_rank_ms(sorted_micros: &[u32], percent: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classifier::Prediction;
 
     const FRAME: Duration = Duration::from_nanos(1_000_000_000 / 36);
 
@@ -232,14 +234,14 @@ mod tests {
 
     #[test]
     fn nothing_seen_is_all_zero() {
-        let report = LiveStats::new().report(Vec::new(), Instant::now());
+        let report = LiveStats::new().report(Answer::default(), Instant::now());
         assert_eq!(report, LiveReport::default());
     }
 
     /// Asserts the counters, and that every captured frame is in exactly one of them.
     #[track_caller]
     fn assert_counts(stats: &mut LiveStats, [inferred, dropped, in_flight]: [u64; 3]) {
-        let report = stats.report(Vec::new(), Instant::now());
+        let report = stats.report(Answer::default(), Instant::now());
         assert_eq!([report.inferred, report.dropped, stats.in_flight()], [inferred, dropped, in_flight]);
         assert_eq!(report.captured, inferred + dropped + in_flight);
     }
@@ -285,7 +287,7 @@ mod tests {
         let (mut stats, start) = (LiveStats::new(), Instant::now());
         let last = steady(&mut stats, start, 200, FRAME);
         for late in 0..27 {
-            let fps = stats.report(Vec::new(), last + ms(late)).fps;
+            let fps = stats.report(Answer::default(), last + ms(late)).fps;
             assert!((fps - 36.0).abs() < 1e-3, "{fps} at {late} ms after the last answer");
         }
     }
@@ -295,7 +297,7 @@ mod tests {
         let (mut stats, start) = (LiveStats::new(), Instant::now());
         let last = steady(&mut stats, start, 100, FRAME);
         let last = steady(&mut stats, last, 11, ms(100));
-        let fps = stats.report(Vec::new(), last).fps;
+        let fps = stats.report(Answer::default(), last).fps;
         assert!((fps - 10.0).abs() < 0.3, "{fps}");
     }
 
@@ -303,7 +305,7 @@ mod tests {
     fn the_rate_of_a_stalled_loop_falls_to_nothing() {
         let (mut stats, start) = (LiveStats::new(), Instant::now());
         let last = steady(&mut stats, start, 100, FRAME);
-        let after = |stats: &mut LiveStats, wait: u64| stats.report(Vec::new(), last + ms(wait)).fps;
+        let after = |stats: &mut LiveStats, wait: u64| stats.report(Answer::default(), last + ms(wait)).fps;
         let (half, two, ten) = (after(&mut stats, 500), after(&mut stats, 2_000), after(&mut stats, 10_000));
         assert!(half < 36.0 && half > two && two > ten, "{half} {two} {ten}");
         assert!(two < 0.6 && ten < 0.11, "{two} {ten}");
@@ -314,7 +316,7 @@ mod tests {
         let (mut stats, start) = (LiveStats::new(), Instant::now());
         let last = steady(&mut stats, start, 5, ms(4_000));
         for late in [0, 500, 1_500, 3_900] {
-            let fps = stats.report(Vec::new(), last + ms(late)).fps;
+            let fps = stats.report(Answer::default(), last + ms(late)).fps;
             assert!((fps - 0.25).abs() < 1e-6, "{fps} at {late} ms");
         }
     }
@@ -325,7 +327,7 @@ mod tests {
         for sequence in 0..2 {
             stats.taken(sequence);
             stats.inferred(now, ms(0), now);
-            assert_eq!(stats.report(Vec::new(), now).fps, 0.0);
+            assert_eq!(stats.report(Answer::default(), now).fps, 0.0);
         }
     }
 
@@ -367,7 +369,7 @@ mod tests {
     fn latency_runs_from_capture_to_answer() {
         let (mut stats, start) = (LiveStats::new(), Instant::now());
         let last = steady(&mut stats, start, 50, FRAME);
-        let report = stats.report(Vec::new(), last);
+        let report = stats.report(Answer::default(), last);
         assert_eq!(report.inference_ms, Percentiles { p50: 8.0, p99: 8.0 });
         assert_eq!(report.latency_ms, Percentiles { p50: 12.0, p99: 12.0 });
     }

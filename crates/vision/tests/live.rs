@@ -11,6 +11,7 @@ use kinglet_runtime::graph::{DType, Graph, TensorType};
 use kinglet_vision::classifier::{Classifier, PreprocessOptions, Recipe};
 use kinglet_vision::frame::{Frame, Picture};
 use kinglet_vision::live::{self, Audience, LiveOptions};
+use kinglet_vision::recognizer::{Answer, Recognizer};
 use kinglet_vision::sources::{Description, Health, Next, Source};
 use kinglet_vision::stats::LiveReport;
 use kinglet_vision::{Result, VisionError};
@@ -87,7 +88,7 @@ fn green() -> Vec<u8> {
 }
 
 /// The mean of each color is its class's score.
-fn classifier() -> Classifier {
+fn classifier() -> Recognizer {
     let mut graph = Graph::default();
     let picture = graph.add_value("picture", TensorType::new(DType::F32, [1, 8, 8, 3]));
     let means = graph.add_value("means", TensorType::new(DType::F32, [1, 3]));
@@ -99,7 +100,9 @@ fn classifier() -> Classifier {
     );
     (graph.inputs, graph.outputs) = (vec![picture], vec![means]);
     let labels = ["red", "green", "blue"].map(str::to_owned).into();
-    Classifier::new(Recipe { graph: &graph, labels, preprocess: PreprocessOptions::default() }).unwrap()
+    Classifier::new(Recipe { graph: &graph, labels, preprocess: PreprocessOptions::default(), form: None })
+        .unwrap()
+        .into()
 }
 
 /// Writes down what it is told.
@@ -154,8 +157,9 @@ fn every_frame_is_answered_or_dropped_and_the_source_may_end() {
     let acts = [Act::Frame, Act::Silence(PAUSE), Act::Lose(3), Act::Damaged, Act::Silence(PAUSE), Act::Frame];
     let report = watch(script(None, acts), None, &mut witness).unwrap();
     assert_eq!([report.captured, report.inferred, report.dropped], [6, 2, 4]);
-    assert_eq!(report.top.iter().map(|one| one.label.as_str()).next(), Some("green"));
-    assert_eq!((report.top.len(), witness.pictures, &witness.last), (2, 2, &report));
+    let Answer::Top(top) = &report.answer else { panic!("{:?}", report.answer) };
+    assert_eq!(top.iter().map(|one| one.label.as_str()).next(), Some("green"));
+    assert_eq!((top.len(), witness.pictures, &witness.last), (2, 2, &report));
     let [skipped] = &witness.skipped[..] else { panic!("{:?}", witness.skipped) };
     assert!(skipped.starts_with("the.jpg: "), "{skipped}");
 }

@@ -1,6 +1,7 @@
 //! The live page in a real browser: headless Chromium, fed by a stand-in for the live loop.
 //! `KINGLET_SCREENSHOTS=FOLDER` keeps pictures of it; `KINGLET_REQUIRE_CHROMIUM=1` fails where there is no Chromium.
 
+#[allow(dead_code, reason = "each test file uses a part of it")]
 mod browser;
 
 use std::io::Write;

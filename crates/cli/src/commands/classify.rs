@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use console::style;
 use kinglet::kernels::table::Choice;
 use kinglet::{Classifier, Prediction};
 use serde::Serialize;
 
-use crate::arguments::{Common, PictureArgs, SizeArgs};
-use crate::{milliseconds, output, report};
+use crate::arguments::{Common, CropArgs, PictureArgs, SizeArgs};
+use crate::pictures::each;
+use crate::{milliseconds, output};
 
 /// Name what is in images
 #[derive(Args, Debug)]
@@ -39,6 +40,9 @@ pub struct Classify {
 
     #[command(flatten)]
     pictures: PictureArgs,
+
+    #[command(flatten)]
+    crop: CropArgs,
 }
 
 /// The answer for an image.
@@ -52,25 +56,12 @@ struct Answer<'a> {
 
 impl Classify {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model, &self.sizes)?;
+        let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
         let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
-        let mut failed = 0;
-        for file in &self.images {
-            match self.answer(&mut classifier, file) {
-                Ok(answer) if common.json => output::json(&answer)?,
-                Ok(answer) => print(&answer)?,
-                // The other images are answered all the same.
-                Err(error) => {
-                    report(&error.into());
-                    failed += 1;
-                }
-            }
-        }
-        match failed {
-            0 => Ok(()),
-            _ if self.images.len() == 1 => Err(crate::Reported.into()),
-            _ => bail!("{failed} of {} images could not be classified", self.images.len()),
-        }
+        each(&self.images, "classified", |file| {
+            let answer = self.answer(&mut classifier, file)?;
+            if common.json { output::json(&answer) } else { print(&answer) }
+        })
     }
 
     fn answer<'a>(&self, classifier: &mut Classifier, file: &'a Path) -> Result<Answer<'a>, kinglet::Error> {

@@ -3,6 +3,7 @@
 mod bench;
 mod classify;
 mod completions;
+mod detect;
 mod eval;
 mod inspect;
 mod kernels;
@@ -10,6 +11,7 @@ mod live;
 mod models;
 mod pull;
 mod run;
+mod segment;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -21,6 +23,8 @@ use crate::arguments::Common;
 pub enum Command {
     Live(live::Live),
     Classify(classify::Classify),
+    Detect(detect::Detect),
+    Segment(segment::Segment),
     Eval(eval::Eval),
     Run(run::Run),
     Bench(bench::Bench),
@@ -37,6 +41,8 @@ impl Command {
         match self {
             Command::Live(command) => command.run(common),
             Command::Classify(command) => command.run(common),
+            Command::Detect(command) => command.run(common),
+            Command::Segment(command) => command.run(common),
             Command::Eval(command) => command.run(common),
             Command::Run(command) => command.run(common),
             Command::Bench(command) => command.run(common),

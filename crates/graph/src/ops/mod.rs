@@ -10,6 +10,7 @@ mod cast;
 mod concat;
 mod conv;
 mod conv_transpose;
+mod detection;
 mod expand;
 mod fully_connected;
 mod gather;
@@ -41,6 +42,7 @@ pub use cast::Cast;
 pub use concat::Concat;
 pub use conv::{Conv2d, DepthwiseConv2d};
 pub use conv_transpose::ConvTranspose2d;
+pub use detection::DetectionPostprocess;
 pub use expand::Expand;
 pub use fully_connected::FullyConnected;
 pub use gather::Gather;
@@ -124,6 +126,8 @@ pub enum Op {
     TopK(TopK),
     /// The boxes that no better one overlaps. Inputs: boxes, scores.
     NonMaxSuppression(NonMaxSuppression),
+    /// Decodes boxes and suppresses overlapping ones. Inputs: boxes, scores, anchors.
+    DetectionPostprocess(DetectionPostprocess),
 }
 
 /// A function applied to an operator's result before it is stored: a clamp of the real value.
@@ -245,6 +249,7 @@ impl Op {
             Op::Arg(Arg { kind: ArgKind::Min, .. }) => "ArgMin",
             Op::TopK(_) => "TopK",
             Op::NonMaxSuppression(_) => "NonMaxSuppression",
+            Op::DetectionPostprocess(_) => "DetectionPostprocess",
         }
     }
 
@@ -288,6 +293,7 @@ impl Op {
             Op::Slice(_) | Op::Cast(_) | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
             Op::Reinterpret => (1, 1),
             Op::Arg(_) | Op::TopK(_) | Op::Expand(_) => (1, 1),
+            Op::DetectionPostprocess(_) => (3, 3),
         }
     }
 
@@ -329,6 +335,7 @@ impl Op {
             Op::Arg(op) => op.infer(inputs),
             Op::TopK(op) => op.infer(inputs),
             Op::NonMaxSuppression(op) => op.infer(inputs),
+            Op::DetectionPostprocess(op) => op.infer(inputs),
             Op::Cast(_) | Op::Reinterpret | Op::Quantize | Op::Dequantize => {
                 Ok(operands::required(inputs, 0)?.shape.clone())
             }
@@ -380,6 +387,7 @@ impl Op {
             Op::Arg(op) => op.check(inputs, output),
             Op::TopK(op) => op.check(inputs, output),
             Op::NonMaxSuppression(op) => op.check(inputs, output),
+            Op::DetectionPostprocess(op) => op.check(inputs, output),
         }
     }
 
@@ -417,6 +425,7 @@ impl Op {
             Op::Arg(op) => op.eval(inputs, output),
             Op::TopK(op) => op.eval(inputs, output),
             Op::NonMaxSuppression(op) => op.eval(inputs, output),
+            Op::DetectionPostprocess(op) => op.eval(inputs, output),
         }
     }
 

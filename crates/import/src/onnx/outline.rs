@@ -132,7 +132,12 @@ static FUNCTION: Kind = Kind {
 };
 static MODEL: Kind = Kind {
     size: size_of::<ModelProto>(),
-    messages: &[(7, &GRAPH), (8, &leaf::<OperatorSetIdProto>()), (25, &FUNCTION)],
+    messages: &[
+        (7, &GRAPH),
+        (8, &leaf::<OperatorSetIdProto>()),
+        (14, &leaf::<StringStringEntryProto>()),
+        (25, &FUNCTION),
+    ],
     numbers: &[],
 };
 

@@ -151,6 +151,13 @@ impl<'a> Builder<'a> {
         self.hold(tensor, form, id)
     }
 
+    /// The same for a tensor whose type the file leaves open, or has wrong.
+    pub fn write_as(&mut self, tensor: usize, ty: TensorType) -> Result<ValueId, ImportError> {
+        let id = self.write(tensor, Form::Stored)?;
+        self.graph.values[id.0].ty = ty;
+        Ok(id)
+    }
+
     fn hold(&mut self, tensor: usize, form: Form, id: ValueId) -> Result<ValueId, ImportError> {
         let slot = self.slot(tensor)?;
         match form {

@@ -8,9 +8,12 @@
 
 mod builder;
 mod flatbuffer;
+mod flexbuffer;
 mod operators;
 mod schema;
 mod tensors;
+
+use std::collections::BTreeMap;
 
 use builder::Builder;
 use flatbuffer::{Table, Tables};
@@ -59,7 +62,7 @@ pub fn import(bytes: &[u8], name: &str) -> Result<Model, ImportError> {
     }
     let graph = builder.finish();
     graph.validate()?;
-    Ok(Model { graph, description, architecture: None })
+    Ok(Model { graph, description, metadata: BTreeMap::new(), architecture: None })
 }
 
 fn text(budget: &mut Budget, bytes: &[u8]) -> Result<String, ImportError> {

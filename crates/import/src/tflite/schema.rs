@@ -153,6 +153,7 @@ tables! {
         INPUTS: Numbers<i32> = 1,
         OUTPUTS: Numbers<i32> = 2,
         BUILTIN_OPTIONS: Child = 4,
+        CUSTOM_OPTIONS: Numbers<u8> = 5,
     }
 
     /// CONV_2D

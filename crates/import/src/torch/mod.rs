@@ -36,7 +36,7 @@ fn model(tensors: StateDict<'_>, file: usize, name: &str, options: &Options<'_>)
     let (mut graph, architecture) = architectures::assemble(&tensors, options.architecture, size(options)?, file)?;
     graph.name = name.to_owned();
     graph.validate()?;
-    Ok(Model { graph, description: String::new(), architecture: Some(architecture.name) })
+    Ok(Model { graph, description: String::new(), metadata: Default::default(), architecture: Some(architecture.name) })
 }
 
 /// Rows and columns of the image, where they were given.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::live::Audience;
+use crate::recognizer::Overlay;
 use crate::sources::{Description, Health};
 use crate::stats::LiveReport;
 
@@ -47,6 +48,7 @@ pub struct Hub {
 #[derive(Debug)]
 struct Shared {
     picture: watch::Sender<Option<Picture>>,
+    overlay: watch::Sender<Bytes>,
     viewers: AtomicUsize,
     board: Mutex<Board>,
 }
@@ -66,6 +68,7 @@ impl Hub {
         Self {
             shared: Arc::new(Shared {
                 picture: watch::Sender::new(None),
+                overlay: watch::Sender::new(Bytes::new()),
                 viewers: AtomicUsize::new(0),
                 board: Mutex::new(board),
             }),
@@ -75,6 +78,21 @@ impl Hub {
     /// Shows `jpeg`, one complete JPEG file, to every viewer that is ready for a picture. Never waits.
     pub fn publish_frame(&self, jpeg: &[u8]) {
         self.shared.picture.send_replace(Some(Picture::new(jpeg)));
+    }
+
+    /// Draws this over the picture that was just published. Never waits.
+    pub fn publish_overlay(&self, overlay: &Overlay<'_>) {
+        let json = serde_json::to_string(overlay).expect("numbers and strings have a JSON form");
+        self.shared.overlay.send_replace(Bytes::from(format!("event: overlay\ndata: {json}\n\n")));
+    }
+
+    /// What is drawn over pictures, framed as an event once for all viewers: the newest, and each that comes.
+    pub(super) fn overlays(&self) -> watch::Receiver<Bytes> {
+        let mut overlays = self.shared.overlay.subscribe();
+        if !overlays.borrow().is_empty() {
+            overlays.mark_changed();
+        }
+        overlays
     }
 
     /// Shows the loop's numbers. A loop that lives publishes several times a second, whether frames come or not.
@@ -148,6 +166,10 @@ impl Audience for Hub {
 
     fn picture(&mut self, jpeg: &[u8]) {
         self.publish_frame(jpeg);
+    }
+
+    fn overlay(&mut self, overlay: &Overlay<'_>) {
+        self.publish_overlay(overlay);
     }
 
     fn report(&mut self, report: &LiveReport) {
@@ -356,7 +378,14 @@ mod tests {
     fn an_event_is_the_report_and_what_the_page_needs_besides() {
         let hub = hub();
         let top = vec![Prediction { index: 1, label: "goldfish".into(), score: 0.5 }];
-        hub.publish_report(&LiveReport { fps: 36.0, captured: 3, inferred: 2, dropped: 1, top, ..Default::default() });
+        hub.publish_report(&LiveReport {
+            fps: 36.0,
+            captured: 3,
+            inferred: 2,
+            dropped: 1,
+            answer: top.into(),
+            ..Default::default()
+        });
         let event: Value = serde_json::from_str(&hub.event(Some(51.5), Instant::now())).unwrap();
         let expected = json!({
             "fps": 36.0, "inference_ms": {"p50": 0.0, "p99": 0.0}, "latency_ms": {"p50": 0.0, "p99": 0.0},

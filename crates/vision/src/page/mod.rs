@@ -10,7 +10,7 @@
 //! | `/` | the page: one file, `index.html`, without any external resource |
 //! | `/stream.mjpeg` | the picture, `multipart/x-mixed-replace`; each JPEG as it was published |
 //! | `/snapshot.jpg` | the newest picture; 503 where there is none |
-//! | `/events` | the numbers, five times a second, as server-sent events; each one [`LiveReport`] and more, as JSON |
+//! | `/events` | the numbers, five times a second, as server-sent events; each one [`LiveReport`] and more, as JSON; and events `overlay`, an [`Overlay`] for each picture that has one |
 //! | `/healthz` | 200 `{"status":"ok"}` while frames are answered; else 503, and why |
 //!
 //! What holds:
@@ -20,6 +20,7 @@
 //! - Viewers can change nothing: every route answers GET and HEAD only.
 //!
 //! [`LiveReport`]: crate::stats::LiveReport
+//! [`Overlay`]: crate::recognizer::Overlay
 
 mod connection;
 mod hub;

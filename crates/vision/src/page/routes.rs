@@ -163,19 +163,32 @@ async fn events(State(page): State<Page>) -> Response {
     let Ok(place) = Arc::clone(&page.listeners).try_acquire_owned() else { return page.full() };
     let mut ticks = interval(EVENT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let events = stream::unfold((page, ticks, place), next_event);
+    let overlays = page.hub.overlays();
+    let events = stream::unfold(Listener { page, ticks, overlays, _place: place }, next_event);
     ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
 }
 
-type Listener = (Page, Interval, OwnedSemaphorePermit);
+/// Somebody who gets events.
+struct Listener {
+    page: Page,
+    ticks: Interval,
+    overlays: watch::Receiver<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
 
-async fn next_event((mut page, mut ticks, place): Listener) -> Option<(Result<String, Infallible>, Listener)> {
-    tokio::select! {
+/// The numbers when it is time for them, or else what is drawn over the newest picture.
+async fn next_event(mut listener: Listener) -> Option<(Result<Bytes, Infallible>, Listener)> {
+    let Listener { page, ticks, overlays, .. } = &mut listener;
+    let overlay = tokio::select! {
+        biased;
         _ = page.stopped.wait_for(|&stop| stop) => return None,
-        _ = ticks.tick() => {}
-    }
-    let event = format!("retry: 1000\ndata: {}\n\n", page.event());
-    Some((Ok(event), (page, ticks, place)))
+        _ = ticks.tick() => None,
+        // The hub that `page` holds keeps the sender alive, so that this cannot fail.
+        Ok(()) = overlays.changed() => Some(overlays.borrow_and_update().clone()),
+    };
+    let numbers = || Bytes::from(format!("retry: 1000\ndata: {}\n\n", page.event()));
+    let event = overlay.unwrap_or_else(numbers);
+    Some((Ok(event), listener))
 }
 
 /// For monitors: whether the loop answers frames of the present.

@@ -245,7 +245,7 @@ fn events_tell_the_newest_numbers_several_times_a_second() {
     let start = Instant::now();
     for captured in 1..=5u64 {
         let top = vec![Prediction { index: 7, label: "cock".into(), score: 0.25 }];
-        hub.publish_report(&LiveReport { captured, top, ..LiveReport::default() });
+        hub.publish_report(&LiveReport { captured, answer: top.into(), ..LiveReport::default() });
         let event = next();
         assert_eq!(
             (&event["captured"], &event["status"], &event["model"]),
@@ -279,7 +279,7 @@ fn health_is_told_by_status_code() {
 fn the_page_is_one_file_that_may_load_nothing_foreign() {
     let (hub, server) = start();
     let top = vec![Prediction { index: 0, label: "</script><script>alert(1)</script>".into(), score: 1.0 }];
-    hub.publish_report(&LiveReport { top, ..LiveReport::default() });
+    hub.publish_report(&LiveReport { answer: top.into(), ..LiveReport::default() });
     let page = get(server.address(), "/");
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").unwrap().to_owned();

@@ -12,12 +12,13 @@ use console::Term;
 use kinglet::kernels::table::Choice;
 use kinglet::vision::live::{self, Audience, LiveOptions};
 use kinglet::vision::page::{About, Hub, Server};
+use kinglet::vision::recognizer::Recognizer;
 use kinglet::vision::sources::{self, SourceOptions};
-use kinglet::{Classifier, Model, zoo};
+use kinglet::{Model, zoo};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::arguments::{Common, PictureArgs, SizeArgs};
+use crate::arguments::{Common, CropArgs, ObjectArgs, PictureArgs, SizeArgs};
 use terminal::{Lines, Screen, Style, Terminal};
 
 /// Say what a camera sees, in the terminal and on a web page
@@ -41,7 +42,8 @@ Examples:
 
 On a terminal, the answer to the newest frame is shown; in a pipe, a line a second is printed. With --json a line a \
 second: fps, inference_ms and latency_ms (p50, p99; latency is from capture to answer), captured, inferred, dropped, \
-top (index, label, score from 0 to 1)."
+top (index, label, score from 0 to 1). A model that finds objects has detections (index, label, score, box, keypoints) \
+instead of top, one that gives pixels their class has classes (index, label, pixels, share); the page draws them."
 )]
 pub struct Live {
     /// A model file, or a name that `kinglet models` lists
@@ -81,18 +83,24 @@ pub struct Live {
     frames: Option<u64>,
 
     #[command(flatten)]
+    objects: ObjectArgs,
+
+    #[command(flatten)]
     sizes: SizeArgs,
 
     #[command(flatten)]
     pictures: PictureArgs,
+
+    #[command(flatten)]
+    crop: CropArgs,
 }
 
 impl Live {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model, &self.sizes)?;
-        let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
+        let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
+        let mut recognizer = Recognizer::new(&model, self.objects.options(), &common.session(Choice::Best))?;
         let source = sources::open(&self.source, &self.source_options())?;
-        let mut hub = Hub::new(about(&model, &classifier));
+        let mut hub = Hub::new(about(&model, &recognizer));
         let server = if self.no_web { None } else { Some(Server::start(self.listen, hub.clone())?) };
 
         let stop = stop_on_signals()?;
@@ -103,7 +111,7 @@ impl Live {
             viewers.push(&mut hub);
         }
         let options = LiveOptions { top: self.top as usize, frames: self.frames };
-        let report = live::run(source, &mut classifier, &options, &mut viewers, &stop);
+        let report = live::run(source, &mut recognizer, &options, &mut viewers, &stop);
         terminal.finish(report.as_ref().ok())?;
         report.map(drop).map_err(Into::into)
     }
@@ -143,11 +151,11 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
 }
 
 /// What the page says of the model.
-fn about(model: &Model, classifier: &Classifier) -> About {
+fn about(model: &Model, recognizer: &Recognizer) -> About {
     About {
         model: model.name().to_owned(),
         dtype: model.dtype().name().to_owned(),
-        threads: classifier.session().threads(),
+        threads: recognizer.session().threads(),
         ..About::default()
     }
 }

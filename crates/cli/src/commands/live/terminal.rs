@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use console::{Term, style, truncate_str};
-use kinglet::Prediction;
 use kinglet::vision::VisionError;
 use kinglet::vision::live::Audience;
+use kinglet::vision::recognizer::Answer;
 use kinglet::vision::sources::{Description, Health};
 use kinglet::vision::stats::LiveReport;
+use kinglet::{ClassShare, Detection};
 
 use crate::{output, say};
 
@@ -20,6 +21,8 @@ use crate::{output, say};
 const LINE_EVERY: Duration = Duration::from_secs(1);
 /// Bars have this many columns at most.
 const LONGEST_BAR: usize = 30;
+/// Objects or classes that a line of text names at most.
+const MOST_IN_A_LINE: usize = 5;
 
 /// A viewer that writes to standard output.
 pub trait Terminal: Audience {
@@ -154,7 +157,19 @@ impl Screen {
         }
         // What rounds to nothing recedes, and all of it does while it is not about the present.
         let stale = !matches!(self.health, Health::Live);
-        lines.extend(report.top.iter().map(|ranked| answer(ranked, columns, stale || ranked.score < 0.0005)));
+        let line = |label: &str, share: f32, more: &str| answer(label, share, more, columns, stale || share < 0.0005);
+        match &report.answer {
+            Answer::Top(top) => lines.extend(top.iter().map(|one| line(&one.label, one.score, ""))),
+            Answer::Detections(found) => {
+                lines.extend(found.iter().map(|one| line(&one.label, one.score, &format!("  {}", place(one)))));
+                if found.is_empty() {
+                    lines.push(style("nothing found").dim().to_string());
+                }
+            }
+            Answer::Classes(classes) => {
+                lines.extend(classes.iter().map(|one| line(&one.label, one.share as f32, "")));
+            }
+        }
         // The last row is the cursor's.
         lines.truncate(rows.saturating_sub(1).max(1));
         lines.iter().map(|line| truncate_str(line, columns, "…").into_owned()).collect()
@@ -228,18 +243,31 @@ fn status(report: &LiveReport) -> String {
 
 /// A report as a line of text.
 fn text(report: &LiveReport) -> String {
-    let best = report.top.first().map(|best| format!("  {} {:.1} %", best.label, 100.0 * best.score));
-    status(report) + &best.unwrap_or_default()
+    let told = |label: &str, share: f64| format!("  {} {:.1} %", output::plain(label), 100.0 * share);
+    let object = |one: &Detection| told(&one.label, one.score.into());
+    let class = |one: &ClassShare| told(&one.label, one.share);
+    let answer: String = match &report.answer {
+        Answer::Top(top) => top.first().map(|one| told(&one.label, one.score.into())).unwrap_or_default(),
+        Answer::Detections(found) => found.iter().take(MOST_IN_A_LINE).map(object).collect(),
+        Answer::Classes(classes) => classes.iter().take(MOST_IN_A_LINE).map(class).collect(),
+    };
+    status(report) + &answer
 }
 
-/// A class with its percentage, a bar for it, and its name; pale if it `recedes`.
-fn answer(ranked: &Prediction, columns: usize, recedes: bool) -> String {
-    let bar = style(bar(ranked.score, (columns / 3).min(LONGEST_BAR))).cyan();
-    let (percent, label) = (style(format!("{:5.1} %", 100.0 * ranked.score)), style(&ranked.label));
+/// A percentage, a bar for it, a name, and what else there is to say; pale if it `recedes`.
+fn answer(label: &str, share: f32, more: &str, columns: usize, recedes: bool) -> String {
+    let bar = style(bar(share, (columns / 3).min(LONGEST_BAR))).cyan();
+    let (percent, label, more) = (style(format!("{:5.1} %", 100.0 * share)), style(label), style(more).dim());
     match recedes {
-        true => format!("{}  {}  {}", percent.dim(), bar.dim(), label.dim()),
-        false => format!("{percent}  {bar}  {label}"),
+        true => format!("{}  {}  {}{more}", percent.dim(), bar.dim(), label.dim()),
+        false => format!("{percent}  {bar}  {label}{more}"),
     }
+}
+
+/// Where an object is.
+fn place(detection: &Detection) -> String {
+    let [x0, y0, x1, y1] = <[f32; 4]>::from(detection.bounds).map(f32::round);
+    format!("{x0}, {y0} to {x1}, {y1}")
 }
 
 /// A bar of `width` columns, of which the part `share` is filled, to an eighth of a column.
@@ -254,6 +282,7 @@ fn bar(share: f32, width: usize) -> String {
 mod tests {
     use super::*;
     use console::{measure_text_width, strip_ansi_codes};
+    use kinglet::Prediction;
 
     fn report(answers: usize) -> LiveReport {
         let ranked =
@@ -262,7 +291,7 @@ mod tests {
             fps: 36.04,
             captured: 720,
             dropped: 3,
-            top: (0..answers).map(ranked).collect(),
+            answer: Answer::Top((0..answers).map(ranked).collect()),
             ..LiveReport::default()
         }
     }

@@ -4,6 +4,7 @@
 //! holds as tensors must be constants; they become attributes.
 
 mod convolution;
+mod detection;
 mod elementwise;
 mod image;
 mod layout;
@@ -78,12 +79,12 @@ fn translation(operator: Builtin) -> Option<Translation> {
 
 /// Whether operators of this kind are supported.
 pub fn is_known(operator: &Operator<'_>) -> bool {
-    operator.code.builtin.is_some_and(|builtin| translation(builtin).is_some())
+    operator.code.translation().is_some()
 }
 
 /// Adds an operator's nodes to the graph.
 pub fn translate(builder: &mut Builder<'_>, operator: &Operator<'_>) -> Result<(), Problem> {
-    match operator.code.builtin.and_then(translation) {
+    match operator.code.translation() {
         Some(translation) => translation(builder, operator),
         None => Err(Problem::Unsupported(String::new())),
     }
@@ -130,6 +131,13 @@ impl OperatorCode {
         OperatorCode { builtin: Builtin::from_code(code), code, custom, version }
     }
 
+    fn translation(&self) -> Option<Translation> {
+        match self.builtin? {
+            Builtin::CUSTOM if self.custom == detection::POST_PROCESS => Some(detection::post_process),
+            builtin => translation(builtin),
+        }
+    }
+
     /// The operator's name.
     pub fn name(&self) -> String {
         match self.builtin {
@@ -150,6 +158,8 @@ pub struct Operator<'a> {
     inputs: Vector<'a, i32>,
     outputs: Vector<'a, i32>,
     options: Option<Table<'a>>,
+    /// Options of a custom operator, in whatever form it has them.
+    custom_options: &'a [u8],
 }
 
 impl<'a> Operator<'a> {
@@ -160,7 +170,8 @@ impl<'a> Operator<'a> {
         let code =
             code.ok_or_else(|| ImportError::Damaged(format!("operator {index} is of a kind that is not listed")))?;
         let (inputs, outputs) = (table.numbers(o::INPUTS)?, table.numbers(o::OUTPUTS)?);
-        Ok(Operator { index, code, inputs, outputs, options: table.child(o::BUILTIN_OPTIONS)? })
+        let (options, custom_options) = (table.child(o::BUILTIN_OPTIONS)?, table.numbers(o::CUSTOM_OPTIONS)?.bytes());
+        Ok(Operator { index, code, inputs, outputs, options, custom_options })
     }
 
     /// The name of its first output, by which people find it in the file.
