@@ -171,7 +171,7 @@ impl Model {
     /// The same model with outputs that are read in this form, whatever their shapes look like, and with the class names
     /// that are usual then.
     pub fn with_form(self, form: Form) -> Model {
-        let labels = usual_labels(&self.graph, Some(form), &self.metadata);
+        let labels = usual_labels(&self.graph, self.architecture, Some(form), &self.metadata);
         Model { form: Some(form), labels, ..self }
     }
 

@@ -225,7 +225,8 @@ fn preprocess(options: &PreprocessOptions, input: Input, form: Form) -> Result<P
     // Bytes without a scale are meant as they are.
     let plain_bytes = matches!(input.element, Element::I32 | Element::U8 { scale: 1.0, .. });
     let usual = if plain_bytes { Normalize::Bytes } else { usual };
-    Ok(Preprocess { resize, normalize: normalize(options.mean, options.std, usual)?, order })
+    let normalize = normalize(options.mean, options.std, usual)?;
+    Ok(Preprocess { resize, interpolation: options.interpolation.unwrap_or_default(), normalize, order })
 }
 
 /// TensorFlow's models take [−1, 1]; PyTorch's detectors take [0, 1] and normalize themselves; other models of PyTorch take

@@ -106,7 +106,7 @@ impl Network {
             View::U8(values) => out.extend(values.iter().map(|&q| real(q.into()))),
             View::I8(values) => out.extend(values.iter().map(|&q| real(q.into()))),
             View::I32(values) => out.extend(values.iter().map(|&value| value as f32)),
-            View::I64(values) => out.extend(values.iter().map(|&value| value as f32)),
+            other => out.extend(other.to_f64().into_iter().map(|value| value as f32)),
         }
     }
 }

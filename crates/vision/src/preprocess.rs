@@ -281,7 +281,8 @@ impl Preprocessor {
         };
         crate::decode::check_size("resized", resized.0.into(), resized.1.into())?;
         if let Resize::Letterbox(Letterbox { centered, .. }) = self.preprocess.resize {
-            let geometry = Geometry { input, resized, corner: (0, 0), size: resized };
+            let interpolation = self.preprocess.interpolation;
+            let geometry = Geometry { input, resized, corner: (0, 0), size: resized, interpolation };
             let corner = if centered { ((size.0 - resized.0) / 2, (size.1 - resized.1) / 2) } else { (0, 0) };
             return Ok(Lie { geometry, corner });
         }
@@ -456,7 +457,8 @@ mod tests {
         let image = Rgb::from_bytes(3, 2, [255, 0, 7].repeat(6)).unwrap();
         for (centered, top) in [(true, 2), (false, 0)] {
             let resize = Resize::Letterbox(Letterbox { gray: 114, centered });
-            let preprocess = Preprocess { resize, normalize: Normalize::Bytes, order: ChannelOrder::Bgr };
+            let (interpolation, normalize) = (Interpolation::Bilinear, Normalize::Bytes);
+            let preprocess = Preprocess { resize, interpolation, normalize, order: ChannelOrder::Bgr };
             let mut preprocessor = Preprocessor::new(preprocess, input(12, 12, NHWC, Element::F32)).unwrap();
             let mut out = vec![0.0; 432];
             preprocessor.run(&image, Output::F32(&mut out)).unwrap();

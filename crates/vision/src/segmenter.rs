@@ -200,5 +200,6 @@ fn preprocess(options: &PreprocessOptions, input: Input) -> Result<Preprocess> {
         _ => Normalize::Bytes,
     };
     let normalize = normalize(options.mean, options.std, usual)?;
-    Ok(Preprocess { resize: Resize::Exact(input.width, input.height), normalize, order: ChannelOrder::Rgb })
+    let (resize, interpolation) = (Resize::Exact(input.width, input.height), options.interpolation.unwrap_or_default());
+    Ok(Preprocess { resize, interpolation, normalize, order: ChannelOrder::Rgb })
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use kinglet_runtime::SessionOptions;
-use kinglet_runtime::graph::ops::{ArgMax, DetectionPostprocess, Op, Reshape, Slice, Softmax};
+use kinglet_runtime::graph::ops::{Arg, ArgKind, DetectionPostprocess, Op, Reshape, Slice, Softmax};
 use kinglet_runtime::graph::{DType, Graph, Tensor, TensorType};
 use kinglet_vision::classifier::{Classifier, PreprocessOptions, Recipe};
 use kinglet_vision::detector::{DetectOptions, Detector};
@@ -343,7 +343,7 @@ fn indices_are_of_as_many_classes_as_were_searched() {
     // Class 2 of 3 everywhere.
     let scores = graph.add_constant("scores", floats(&[1, 8, 8, 3], [0.1, 0.2, 0.3].repeat(64)));
     let classes = graph.add_value("classes", TensorType::new(DType::I64, [1, 8, 8]));
-    let search = Op::ArgMax(ArgMax { axis: 3, keep_dims: false });
+    let search = Op::Arg(Arg { kind: ArgKind::Max, axis: 3, keep_dims: false, last: false });
     graph.add_node("search", search, vec![Some(scores)], vec![classes]);
     graph.outputs = vec![classes];
     let mut segmenter = Segmenter::new(recipe(&graph, &["cat", "dog"])).unwrap();

@@ -332,8 +332,8 @@ impl<'a> Ports<'a> {
             let node = &self.graph.nodes[producers[value.0]?.0];
             let input = node.inputs.first().copied().flatten()?;
             match &node.op {
-                Op::ArgMax(op) => return self.graph.value(input).ty.shape.get(op.axis).copied(),
-                Op::Cast | Op::Reshape(_) => value = input,
+                Op::Arg(op) => return self.graph.value(input).ty.shape.get(op.axis).copied(),
+                Op::Cast(_) | Op::Reshape(_) => value = input,
                 _ => return None,
             }
         }
