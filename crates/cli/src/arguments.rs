@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use kinglet::import::torch::{Architecture, architectures};
 use kinglet::kernels::table::Choice;
-use kinglet::{Model, SessionOptions, labels};
+use kinglet::vision::preprocess::Interpolation;
+use kinglet::{Model, OpenOptions, SessionOptions, labels};
 
 use crate::fetch;
 
@@ -33,6 +35,63 @@ impl Common {
     }
 }
 
+/// What is bound in a model whose file leaves it open: sizes, and the network of one that holds parameters alone.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What the model's file leaves open")]
+pub struct SizeArgs {
+    /// Give the axis NAME (or axis A of an input: INPUT:A) this size [default: 1 for the batch]
+    #[arg(long, value_name = "NAME=SIZE", value_parser = named_size)]
+    dim: Vec<(String, usize)>,
+
+    /// Give an input this shape, such as input=1x3x224x224
+    #[arg(long, value_name = "INPUT=SHAPE", value_parser = named_shape)]
+    shape: Vec<(String, Vec<usize>)>,
+
+    /// The network of a PyTorch checkpoint or of safetensors [default: recognized by its parameters]
+    #[arg(long, value_name = "NAME", value_parser = architecture)]
+    arch: Option<Architecture>,
+}
+
+impl SizeArgs {
+    /// The model of this name or path with these sizes.
+    pub fn load(&self, name_or_path: &str) -> Result<Model> {
+        Ok(fetch::load(name_or_path, &self.options())?)
+    }
+
+    /// The same as the file has it, not optimized.
+    pub fn load_as_imported(&self, name_or_path: &str) -> Result<Model> {
+        Ok(fetch::load(name_or_path, &OpenOptions { as_imported: true, ..self.options() })?)
+    }
+
+    fn options(&self) -> OpenOptions {
+        let sizes = self.dim.iter().cloned().collect();
+        let shapes = self.shape.iter().cloned().collect();
+        OpenOptions { sizes, shapes, architecture: self.arch, ..OpenOptions::default() }
+    }
+}
+
+/// The name of an architecture.
+fn architecture(name: &str) -> Result<Architecture, String> {
+    architectures::find(name).map_err(|error| error.to_string())
+}
+
+/// `batch=1`. Names of tensors may hold `=` themselves.
+fn named_size(text: &str) -> Result<(String, usize), String> {
+    let parts = text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
+    let parsed = parts.and_then(|(name, size)| Some((name.to_owned(), size.trim().parse().ok()?)));
+    parsed.ok_or_else(|| "give a name and a size, such as batch=1".to_owned())
+}
+
+/// `input=1x3x224x224`.
+fn named_shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let parts = text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
+    let parsed = parts.and_then(|(name, shape)| {
+        let sizes: Result<Vec<usize>, _> = shape.split('x').map(|size| size.trim().parse()).collect();
+        Some((name.to_owned(), sizes.ok()?))
+    });
+    parsed.ok_or_else(|| "give an input and its shape, such as input=1x3x224x224".to_owned())
+}
+
 /// How pictures are prepared and classes named, where the model does not say.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Pictures")]
@@ -44,6 +103,10 @@ pub struct PictureArgs {
     /// Scale pictures so that the shorter side has this many pixels [default: 256/224 of the model's input]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     resize: Option<u32>,
+
+    /// How pictures are scaled [default: bilinear]
+    #[arg(long, value_name = "FILTER", value_enum)]
+    interpolation: Option<Filter>,
 
     /// Show the model the square of this many pixels in the middle [default: the model's input size]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
@@ -58,16 +121,33 @@ pub struct PictureArgs {
     std: Option<[f32; 3]>,
 }
 
+/// The filter that pictures are scaled with.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Filter {
+    Bilinear,
+    Bicubic,
+}
+
+impl Filter {
+    fn interpolation(self) -> Interpolation {
+        match self {
+            Filter::Bilinear => Interpolation::Bilinear,
+            Filter::Bicubic => Interpolation::Bicubic,
+        }
+    }
+}
+
 impl PictureArgs {
     /// The model of this name or path with what was asked for.
-    pub fn load(&self, name_or_path: &str) -> Result<Model> {
-        let mut model = fetch::load(name_or_path)?;
+    pub fn load(&self, name_or_path: &str, sizes: &SizeArgs) -> Result<Model> {
+        let mut model = sizes.load(name_or_path)?;
         if let Some(path) = &self.labels {
             model = model.with_labels(labels::read(path)?);
         }
         let mut preprocess = model.preprocess().clone();
         preprocess.resize = self.resize.or(preprocess.resize);
         preprocess.crop = self.crop.or(preprocess.crop);
+        preprocess.interpolation = self.interpolation.map(Filter::interpolation).or(preprocess.interpolation);
         preprocess.mean = self.mean.or(preprocess.mean);
         preprocess.std = self.std.or(preprocess.std);
         Ok(model.with_preprocess(preprocess))
@@ -102,5 +182,13 @@ mod tests {
             assert!(three_numbers(text).is_err(), "{text}");
         }
         assert!(three_positive_numbers("0.5,0,0.5").is_err());
+    }
+    #[test]
+    fn sizes_and_shapes_have_names() {
+        assert_eq!(named_size("a=b=3"), Ok(("a=b".to_owned(), 3)));
+        assert_eq!(named_shape("input=1x3x224x224"), Ok(("input".to_owned(), vec![1, 3, 224, 224])));
+        for text in ["", "=1", "n=", "n", "n=-1", "n=x"] {
+            assert!(named_size(text).is_err() && named_shape(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kinglet::Model;
 use kinglet::zoo::{Entry, Progress, Zoo};
+use kinglet::{Model, OpenOptions};
 
 /// Loads a model; a download shows its progress on a terminal.
-pub fn load(name_or_path: &str) -> Result<Model, kinglet::Error> {
+pub fn load(name_or_path: &str, options: &OpenOptions) -> Result<Model, kinglet::Error> {
     let mut bar = Bar::default();
-    Model::load(name_or_path, &mut |progress| bar.show(name_or_path, progress))
+    Model::load(name_or_path, options, &mut |progress| bar.show(name_or_path, progress))
 }
 
 /// Fetches a model of the zoo into the cache.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod fmath;
 mod graph;
 pub mod ops;
 pub mod passes;

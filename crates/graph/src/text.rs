@@ -81,6 +81,13 @@ impl Display for Op {
             Op::DepthwiseConv2d(op) => {
                 write_window(f, &op.window).and_then(|()| write_unless_1(f, "multiplier", op.multiplier))
             }
+            Op::ConvTranspose2d(op) => {
+                write_window(f, &op.window)?;
+                if op.output_padding != [0, 0] {
+                    write!(f, " output_padding {:?}", op.output_padding)?;
+                }
+                write_unless_1(f, "groups", op.groups)
+            }
             Op::Unary(Unary::LeakyRelu { slope }) => write!(f, " slope {slope}"),
             Op::Pool2d(op) => write!(f, " kernel {:?}", op.kernel).and_then(|()| write_window(f, &op.window)),
             Op::Mean(op) => write!(f, " axes {:?}{}", op.axes, kept(op.keep_dims)),
@@ -93,7 +100,7 @@ impl Display for Op {
             Op::Resize(op) => write!(f, " {:?}", op.mode),
             Op::ArgMax(op) => write!(f, " axis {}{}", op.axis, kept(op.keep_dims)),
             Op::FullyConnected(_) | Op::Binary(_) | Op::Unary(_) | Op::Prelu | Op::Reshape(_) => Ok(()),
-            Op::Cast | Op::Quantize | Op::Dequantize => Ok(()),
+            Op::MatMul | Op::Cast | Op::Reinterpret | Op::Quantize | Op::Dequantize => Ok(()),
         }?;
         match self.activation() {
             None | Some(Activation::None) => Ok(()),

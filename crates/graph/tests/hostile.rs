@@ -58,7 +58,6 @@ fn absurd_attributes_are_refused() {
         ("huge groups", Op::Conv2d(Conv2d { groups: HUGE, ..conv_attributes() }), vec![image(), weights()]),
         ("bias of another length", conv(window(1, 1, 0)), vec![image(), weights(), float([2])]),
         ("window in the padding", pool(2, window(1, 1, 2)), vec![image()]),
-        ("dilated pool", pool(2, window(1, 2, 0)), vec![image()]),
         ("huge pool", pool(HUGE, window(1, 1, 0)), vec![image()]),
         ("huge pad", pad(HUGE), vec![float([4])]),
         ("pad above the bound", pad(MAX_ELEMENTS), vec![float([4])]),

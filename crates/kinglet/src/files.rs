@@ -1,9 +1,10 @@
 //! Reading files that may be anything: only regular ones, and never more than a limit.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use kinglet_import::ExternalData;
 use kinglet_vision::{decode, frame::Rgb};
 
 use crate::Error;
@@ -42,6 +43,32 @@ pub(crate) fn read(path: &Path, largest: u64, advice: &'static str) -> Result<Ve
         return Err(too_large(bytes.len() as u64));
     }
     Ok(bytes)
+}
+
+/// The files beside a model, which some models keep their weights in.
+pub(crate) struct Beside<'a>(pub(crate) &'a Path);
+
+impl ExternalData for Beside<'_> {
+    fn read(&self, location: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>, String> {
+        let folder = self.0.parent().unwrap_or(Path::new(""));
+        let path = folder.join(location);
+        let wrong = |problem: String| format!("{}: {problem}; keep the file beside the model", path.display());
+        let failed = |error: std::io::Error| wrong(error.to_string());
+        let metadata = std::fs::metadata(&path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(wrong("this is not a regular file".to_owned()));
+        }
+        let left = metadata.len().checked_sub(offset).filter(|left| length.is_none_or(|length| length <= *left));
+        let Some(left) = left else {
+            return Err(wrong(format!("it ends at {}, before what is to be read from {offset} on", metadata.len())));
+        };
+        let length = length.unwrap_or(left);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(|error| wrong(error.to_string()))?);
+        let mut file = File::open(&path).map_err(failed)?;
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        file.take(length).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]

@@ -53,4 +53,4 @@ pub use kinglet_vision as vision;
 pub use kinglet_vision::classifier::{Classifier, Prediction, Predictions, PreprocessOptions};
 pub use kinglet_vision::frame::Rgb;
 pub use machine::physical_cores;
-pub use model::Model;
+pub use model::{Model, OpenOptions};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kinglet::{Classifier, DType, Model, SessionOptions, Tensor, labels};
+use kinglet::{Classifier, DType, Model, OpenOptions, SessionOptions, Tensor, labels};
 
 fn small_model() -> Option<PathBuf> {
     match std::env::var_os("KINGLET_DATA") {
@@ -53,7 +53,7 @@ fn raw_tensors_go_through_a_session() {
 
 #[test]
 fn names_and_paths_are_told_apart() {
-    let load = |name: &str| Model::load(name, &mut |_| ()).unwrap_err().to_string();
+    let load = |name: &str| Model::load(name, &OpenOptions::default(), &mut |_| ()).unwrap_err().to_string();
     assert!(load("mobilenet_v9").contains("no model of the zoo has this name"), "{}", load("mobilenet_v9"));
     for path in ["mobilenet_v9.tflite", "./mobilenet_v2"] {
         assert!(load(path).starts_with(&format!("{path}: no such file")), "{}", load(path));

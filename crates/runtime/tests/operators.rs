@@ -165,6 +165,22 @@ impl Builder {
         self.node(Op::Binary(add), operands, None)
     }
 
+    /// A block of a residual network: two convolutions of 3×3 windows that keep the size, and what goes in is added.
+    fn basic_block(&mut self) -> Option<ValueId> {
+        let channels = 16 * self.size(1, 3);
+        let shape = vec![self.size(1, 2), self.size(5, 13), self.size(5, 13), channels];
+        let x = self.input(shape);
+        let window = Window { padding_before: [1, 1], padding_after: [1, 1], ..Window::unit() };
+        let mut last = x;
+        for activation in [self.activation(), Activation::None] {
+            let [weights, bias] = self.weights(vec![channels, 3, 3, channels], 0, last);
+            let op = Conv2d { window, groups: 1, activation };
+            last = self.node(Op::Conv2d(op), vec![last, weights, bias], None)?;
+        }
+        let add = Binary { kind: BinaryKind::Add, activation: self.activation() };
+        self.node(Op::Binary(add), vec![last, x], None)
+    }
+
     fn depthwise_conv2d(&mut self) -> Option<ValueId> {
         let kernel = [self.size(1, 5), self.size(1, 5)];
         let multiplier = self.size(1, 4).saturating_sub(2).max(1);
@@ -205,13 +221,20 @@ impl Builder {
         let kind = [Add, Subtract, Multiply, Maximum, Minimum, Divide][self.size(0, 5)];
         let a = self.image();
         let mut shape = self.shape(a);
-        if self.size(0, 2) == 0 {
-            let axis = self.size(0, 3);
-            shape[axis] = 1;
+        match self.size(0, 5) {
+            0 => {
+                let axis = self.size(0, 3);
+                shape[axis] = 1;
+            }
+            1 => shape[1..3].fill(1),
+            2 => shape = vec![shape[3]],
+            3 => shape = [vec![], vec![1], vec![1, 1, 1, 1]][self.size(0, 2)].clone(),
+            _ => {}
         }
         let b = self.input(shape);
         let op = Binary { kind, activation: self.activation() };
-        self.node(Op::Binary(op), vec![a, b], None)
+        let operands = if self.size(0, 2) == 0 { vec![b, a] } else { vec![a, b] };
+        self.node(Op::Binary(op), operands, None)
     }
 
     fn unary(&mut self) -> Option<ValueId> {
@@ -224,7 +247,8 @@ impl Builder {
             Unary::Tanh,
             Unary::HardSwish,
             Unary::Exp,
-        ][self.size(0, 7)];
+            Unary::Silu,
+        ][self.size(0, 8)];
         let x = self.image();
         self.node(Op::Unary(op), vec![x], None)
     }
@@ -300,6 +324,11 @@ fn conv2d() {
 #[test]
 fn residual() {
     check("residual", Builder::residual);
+}
+
+#[test]
+fn basic_block() {
+    check("basic block", Builder::basic_block);
 }
 
 #[test]

@@ -14,9 +14,9 @@ use kinglet::kernels::threads::ThreadPool;
 use kinglet::runtime::StepInfo;
 use serde::Serialize;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, SizeArgs};
 use crate::table::{Table, left, right};
-use crate::{fetch, milliseconds, output};
+use crate::{milliseconds, output};
 
 /// Runs before the clock starts: caches fill, the CPU's clock rises, memory is mapped.
 const WARM_UP: Duration = Duration::from_millis(200);
@@ -42,6 +42,9 @@ of the time).")]
 pub struct Bench {
     /// A model file, or a name that `kinglet models` lists
     model: String,
+
+    #[command(flatten)]
+    sizes: SizeArgs,
 
     /// How long to measure
     #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = seconds)]
@@ -103,7 +106,7 @@ struct Figures {
 
 impl Bench {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = fetch::load(&self.model)?;
+        let model = self.sizes.load(&self.model)?;
         let choice = self.kernels.unwrap_or_default();
         let mut session = model.session(&common.session(choice))?;
         fill_inputs(&mut session);

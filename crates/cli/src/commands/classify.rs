@@ -10,7 +10,7 @@ use kinglet::kernels::table::Choice;
 use kinglet::{Classifier, Prediction};
 use serde::Serialize;
 
-use crate::arguments::{Common, PictureArgs};
+use crate::arguments::{Common, PictureArgs, SizeArgs};
 use crate::{milliseconds, output, report};
 
 /// Name what is in images
@@ -35,6 +35,9 @@ pub struct Classify {
     top: u32,
 
     #[command(flatten)]
+    sizes: SizeArgs,
+
+    #[command(flatten)]
     pictures: PictureArgs,
 }
 
@@ -49,7 +52,7 @@ struct Answer<'a> {
 
 impl Classify {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model)?;
+        let model = self.pictures.load(&self.model, &self.sizes)?;
         let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
         let mut failed = 0;
         for file in &self.images {

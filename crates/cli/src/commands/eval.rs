@@ -10,7 +10,7 @@ use kinglet::Classifier;
 use kinglet::kernels::table::Choice;
 use serde::Serialize;
 
-use crate::arguments::{Common, PictureArgs};
+use crate::arguments::{Common, PictureArgs, SizeArgs};
 use crate::dataset::{self, Sample};
 use crate::{milliseconds, output};
 
@@ -41,6 +41,9 @@ pub struct Eval {
     limit: Option<u32>,
 
     #[command(flatten)]
+    sizes: SizeArgs,
+
+    #[command(flatten)]
     pictures: PictureArgs,
 }
 
@@ -55,7 +58,7 @@ struct Accuracy {
 
 impl Eval {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model)?;
+        let model = self.pictures.load(&self.model, &self.sizes)?;
         let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
         let samples = dataset::open(&self.data, model.labels(), classifier.classes())?;
         let samples = dataset::spread(samples, self.limit.map_or(usize::MAX, |limit| limit as usize));

@@ -13,10 +13,10 @@ use kinglet::{DType, Tensor};
 use serde::Serialize;
 
 use super::bench::kernels_argument;
-use crate::arguments::Common;
+use crate::arguments::{Common, SizeArgs};
 use crate::npy::{self, Array};
+use crate::output;
 use crate::table::{Table, left};
-use crate::{fetch, output};
 
 /// Run a model on raw tensors, as NumPy files
 #[derive(Args, Debug)]
@@ -34,6 +34,9 @@ With --json: outputs (name, shape, dtype)."
 pub struct Run {
     /// A model file, or a name that `kinglet models` lists
     model: String,
+
+    #[command(flatten)]
+    sizes: SizeArgs,
 
     /// An input as a .npy file; NAME= may be left out where the model has one input
     #[arg(long = "input", value_name = "[NAME=]FILE", required = true)]
@@ -66,7 +69,7 @@ struct Described<'a> {
 
 impl Run {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = fetch::load(&self.model)?;
+        let model = self.sizes.load(&self.model)?;
         let graph = model.graph();
         let inputs = read_inputs(graph, &self.inputs)?;
         // Where outputs go is settled before the work is done.

@@ -9,14 +9,17 @@ mod binary;
 mod cast;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod fully_connected;
 mod gather;
+mod mat_mul;
 mod operands;
 mod pad;
 mod pool;
 mod prelu;
 mod product;
 mod reduce;
+mod reinterpret;
 mod reshape;
 mod resize;
 mod slice;
@@ -29,6 +32,7 @@ pub use arg_max::ArgMax;
 pub use binary::{Binary, BinaryKind};
 pub use concat::Concat;
 pub use conv::{Conv2d, DepthwiseConv2d};
+pub use conv_transpose::ConvTranspose2d;
 pub use fully_connected::FullyConnected;
 pub use gather::Gather;
 pub use pad::Pad;
@@ -50,8 +54,12 @@ pub enum Op {
     Conv2d(Conv2d),
     /// 2-D depthwise convolution. Inputs: NHWC image, 1HWO weights (output channel o reads channel o / multiplier), optional bias.
     DepthwiseConv2d(DepthwiseConv2d),
+    /// Transposed 2-D convolution. Inputs: NHWC image, OHWI weights, optional bias.
+    ConvTranspose2d(ConvTranspose2d),
     /// Matrix product with constant-like weights. Inputs: [.., K], [N, K] weights, optional bias.
     FullyConnected(FullyConnected),
+    /// Matrix product of stacks [.., M, K] and [.., K, N], the leading axes broadcast. Inputs: both.
+    MatMul,
     /// Elementwise function of two tensors, with broadcasting.
     Binary(Binary),
     /// Elementwise function of one tensor.
@@ -80,6 +88,8 @@ pub enum Op {
     Softmax(Softmax),
     /// Another height and width of an NHWC image.
     Resize(Resize),
+    /// The same integers with another scale and zero point, or none; the output's type says which.
+    Reinterpret,
     /// Real or quantized numbers to quantized ones; the output's type says to which.
     Quantize,
     /// Quantized numbers (or half floats) to real ones.
@@ -164,7 +174,9 @@ impl Op {
         match self {
             Op::Conv2d(_) => "Conv2d",
             Op::DepthwiseConv2d(_) => "DepthwiseConv2d",
+            Op::ConvTranspose2d(_) => "ConvTranspose2d",
             Op::FullyConnected(_) => "FullyConnected",
+            Op::MatMul => "MatMul",
             Op::Binary(op) => op.kind.name(),
             Op::Unary(op) => op.name(),
             Op::Prelu => "Prelu",
@@ -179,6 +191,7 @@ impl Op {
             Op::Cast => "Cast",
             Op::Softmax(_) => "Softmax",
             Op::Resize(op) => op.kind.name(),
+            Op::Reinterpret => "Reinterpret",
             Op::Quantize => "Quantize",
             Op::Dequantize => "Dequantize",
             Op::ArgMax(_) => "ArgMax",
@@ -190,9 +203,10 @@ impl Op {
         match self {
             Op::Conv2d(op) => Some(op.activation),
             Op::DepthwiseConv2d(op) => Some(op.activation),
+            Op::ConvTranspose2d(op) => Some(op.activation),
             Op::FullyConnected(op) => Some(op.activation),
             Op::Binary(op) => Some(op.activation),
-            Op::Pool2d(op) => Some(op.activation),
+            Op::Pool2d(op) if op.kind != PoolKind::MaxIndex => Some(op.activation),
             Op::Concat(op) => Some(op.activation),
             _ => None,
         }
@@ -203,9 +217,10 @@ impl Op {
         match self {
             Op::Conv2d(op) => Some(&mut op.activation),
             Op::DepthwiseConv2d(op) => Some(&mut op.activation),
+            Op::ConvTranspose2d(op) => Some(&mut op.activation),
             Op::FullyConnected(op) => Some(&mut op.activation),
             Op::Binary(op) => Some(&mut op.activation),
-            Op::Pool2d(op) => Some(&mut op.activation),
+            Op::Pool2d(op) if op.kind != PoolKind::MaxIndex => Some(&mut op.activation),
             Op::Concat(op) => Some(&mut op.activation),
             _ => None,
         }
@@ -214,11 +229,12 @@ impl Op {
     /// How many inputs it takes: at least and at most.
     fn arity(&self) -> (usize, usize) {
         match self {
-            Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_) => (2, 3),
-            Op::Binary(_) | Op::Prelu | Op::Gather(_) => (2, 2),
+            Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::ConvTranspose2d(_) | Op::FullyConnected(_) => (2, 3),
+            Op::MatMul | Op::Binary(_) | Op::Prelu | Op::Gather(_) => (2, 2),
             Op::Concat(_) => (1, usize::MAX),
             Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) => (1, 1),
             Op::Slice(_) | Op::Cast | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
+            Op::Reinterpret => (1, 1),
             Op::ArgMax(_) => (1, 1),
         }
     }
@@ -236,7 +252,9 @@ impl Op {
         let shape = match self {
             Op::Conv2d(op) => op.infer(inputs),
             Op::DepthwiseConv2d(op) => op.infer(inputs),
+            Op::ConvTranspose2d(op) => op.infer(inputs),
             Op::FullyConnected(op) => op.infer(inputs),
+            Op::MatMul => mat_mul::infer(inputs),
             Op::Binary(op) => op.infer(inputs),
             Op::Unary(op) => op.infer(inputs),
             Op::Prelu => prelu::infer(inputs),
@@ -251,7 +269,9 @@ impl Op {
             Op::Softmax(op) => op.infer(inputs),
             Op::Resize(op) => op.infer(inputs),
             Op::ArgMax(op) => op.infer(inputs),
-            Op::Cast | Op::Quantize | Op::Dequantize => Ok(operands::required(inputs, 0)?.shape.clone()),
+            Op::Cast | Op::Reinterpret | Op::Quantize | Op::Dequantize => {
+                Ok(operands::required(inputs, 0)?.shape.clone())
+            }
         }?;
         let result = TensorType::new(DType::U8, shape);
         result.check("result")?;
@@ -272,7 +292,9 @@ impl Op {
         match self {
             Op::Conv2d(op) => op.check(inputs, output),
             Op::DepthwiseConv2d(op) => op.check(inputs, output),
+            Op::ConvTranspose2d(op) => op.check(inputs, output),
             Op::FullyConnected(op) => op.check(inputs, output),
+            Op::MatMul => mat_mul::check(inputs, output),
             Op::Binary(op) => op.check(inputs, output),
             Op::Unary(op) => op.check(inputs, output),
             Op::Prelu => prelu::check(inputs, output),
@@ -287,6 +309,7 @@ impl Op {
             Op::Cast => cast::check_cast(inputs, output),
             Op::Softmax(op) => op.check(inputs, output),
             Op::Resize(op) => op.check(inputs, output),
+            Op::Reinterpret => reinterpret::check(inputs, output),
             Op::Quantize => cast::check_quantize(inputs, output),
             Op::Dequantize => cast::check_dequantize(inputs, output),
             Op::ArgMax(op) => op.check(inputs, output),
@@ -299,7 +322,9 @@ impl Op {
         match self {
             Op::Conv2d(op) => op.eval(inputs, output),
             Op::DepthwiseConv2d(op) => op.eval(inputs, output),
+            Op::ConvTranspose2d(op) => op.eval(inputs, output),
             Op::FullyConnected(op) => op.eval(inputs, output),
+            Op::MatMul => mat_mul::eval(inputs, output),
             Op::Binary(op) => op.eval(inputs, output),
             Op::Unary(op) => op.eval(inputs, output),
             Op::Prelu => prelu::eval(inputs, output),
@@ -314,6 +339,7 @@ impl Op {
             Op::Cast => cast::eval_cast(inputs, output),
             Op::Softmax(op) => op.eval(inputs, output),
             Op::Resize(op) => op.eval(inputs, output),
+            Op::Reinterpret => reinterpret::eval(inputs, output),
             Op::Quantize => cast::eval_quantize(inputs, output),
             Op::Dequantize => cast::eval_dequantize(inputs, output),
             Op::ArgMax(op) => op.eval(inputs, output),
@@ -327,6 +353,13 @@ impl Op {
         let depth: usize = match (self, weights.shape.as_slice()) {
             (Op::Conv2d(_), [_, depth @ ..]) | (Op::FullyConnected(_), [_, depth @ ..]) => depth.iter().product(),
             (Op::DepthwiseConv2d(_), [_, height, width, _]) => height * width,
+            (Op::MatMul, [.., depth, _]) => *depth,
+            (Op::ConvTranspose2d(_), [_, height, width, depth]) => {
+                // Each pixel of the image meets each tap once; what padding cuts off is counted, as papers do.
+                let pixels = inputs[0].map_or(0, |image| image.len() / image.shape.last().copied().unwrap_or(1).max(1));
+                let filters = weights.shape[0] * height * width * depth;
+                return (pixels as u64).saturating_mul(filters as u64);
+            }
             _ => 0,
         };
         (output.len() as u64).saturating_mul(depth as u64)

@@ -2,7 +2,7 @@
 
 use super::Activation;
 use super::operands::{float_or_quantized, floats, floats_mut, operand, required};
-use crate::{GraphError, TensorMut, TensorRef, TensorType, View, qmath};
+use crate::{GraphError, TensorMut, TensorRef, TensorType, View, fmath, qmath};
 
 /// Which function of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Unary {
     Tanh,
     /// x · min(max(x + 3, 0), 6) / 6
     HardSwish,
+    /// x / (1 + exp(−x)), also called Swish
+    Silu,
     /// Square root.
     Sqrt,
     /// 1 / √x
@@ -43,6 +45,7 @@ impl Unary {
             Unary::Logistic => "Logistic",
             Unary::Tanh => "Tanh",
             Unary::HardSwish => "HardSwish",
+            Unary::Silu => "Silu",
             Unary::Sqrt => "Sqrt",
             Unary::Rsqrt => "Rsqrt",
             Unary::Exp => "Exp",
@@ -59,7 +62,7 @@ impl Unary {
         }
     }
 
-    /// The function on floats, by the portable mathematics of the crate `libm`.
+    /// The function on floats, by [`fmath`] and the portable mathematics of the crate `libm`.
     pub fn float(&self, x: f32) -> f32 {
         match *self {
             Unary::Relu => Activation::Relu.clamp(x),
@@ -72,9 +75,10 @@ impl Unary {
                     slope * x
                 }
             }
-            Unary::Logistic => 1.0 / (1.0 + libm::expf(-x)),
+            Unary::Logistic => 1.0 / (1.0 + fmath::exp(-x)),
             Unary::Tanh => libm::tanhf(x),
             Unary::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Unary::Silu => x / (1.0 + fmath::exp(-x)),
             Unary::Sqrt => x.sqrt(),
             Unary::Rsqrt => 1.0 / x.sqrt(),
             Unary::Exp => libm::expf(x),
@@ -97,6 +101,7 @@ impl Unary {
             Unary::Logistic => 1.0 / (1.0 + libm::exp(-x)),
             Unary::Tanh => libm::tanh(x),
             Unary::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Unary::Silu => x / (1.0 + libm::exp(-x)),
             Unary::Sqrt => x.sqrt(),
             Unary::Rsqrt => 1.0 / x.sqrt(),
             Unary::Exp => libm::exp(x),

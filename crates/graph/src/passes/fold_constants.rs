@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
+use super::budget::Budget;
 use crate::{Graph, GraphError, Node, Op, Tensor, TensorRef, TensorType, ValueId};
 
 /// Evaluates nodes whose inputs are all constant and makes their outputs constants.
 ///
-/// It makes no more elements than the graph's constants have already, and takes a few steps for each of them, so that a
-/// small file can neither grow without bound nor keep its reader waiting. A node that fails (an index out of range) is
-/// left, to fail when it is run.
+/// It makes no more elements than the graph's constants have already, and takes a few steps for each of them. A node that
+/// fails (an index out of range) is left, to fail when it is run.
 pub fn fold_constants(graph: &mut Graph) -> Result<usize, GraphError> {
     let mut budget = Budget::new(graph);
     let mut folded = vec![false; graph.nodes.len()];
     for (index, folded) in folded.iter_mut().enumerate() {
         let node = &graph.nodes[index];
         let known = |id: &ValueId| graph.constant(*id).is_some();
-        if !node.inputs.iter().flatten().all(known) || !budget.take(graph, node) {
+        if !node.inputs.iter().flatten().all(known) {
+            continue;
+        }
+        let (elements, steps) = cost(graph, node);
+        if !budget.take(elements, steps) {
             continue;
         }
         if let Ok(tensors) = evaluate(graph, node) {
@@ -29,38 +33,18 @@ pub fn fold_constants(graph: &mut Graph) -> Result<usize, GraphError> {
     Ok(folded.iter().filter(|folded| **folded).count())
 }
 
-/// What may still be spent on folding.
-struct Budget {
-    elements: u64,
-    steps: u64,
-}
-
-impl Budget {
-    fn new(graph: &Graph) -> Budget {
-        let constants = graph.values.iter().filter_map(|value| value.constant.as_ref());
-        let elements: u64 = constants.map(|tensor| tensor.data().len() as u64).sum();
-        Budget { elements: elements.saturating_add(1 << 16), steps: elements.saturating_mul(4).saturating_add(1 << 26) }
-    }
-
-    /// Takes what a node costs, if it is there.
-    fn take(&mut self, graph: &Graph, node: &Node) -> bool {
-        let ty = |id: ValueId| &graph.value(id).ty;
-        let inputs: Vec<Option<&TensorType>> = node.inputs.iter().map(|id| id.map(ty)).collect();
-        let outputs: Vec<&TensorType> = node.outputs.iter().map(|id| ty(*id)).collect();
-        let made: u64 = outputs.iter().map(|ty| ty.len() as u64).sum();
-        let read: u64 = inputs.iter().flatten().map(|ty| ty.len() as u64).sum();
-        let inner = match &node.op {
-            Op::Pool2d(pool) => made.saturating_mul(pool.kernel.iter().product::<usize>() as u64),
-            op => op.multiply_adds(&inputs, &outputs),
-        };
-        let steps = made.saturating_add(read).saturating_add(inner);
-        let affordable = made <= self.elements && steps <= self.steps;
-        if affordable {
-            self.elements -= made;
-            self.steps -= steps;
-        }
-        affordable
-    }
+/// How many elements a node makes, and how many steps that takes.
+fn cost(graph: &Graph, node: &Node) -> (u64, u64) {
+    let ty = |id: ValueId| &graph.value(id).ty;
+    let inputs: Vec<Option<&TensorType>> = node.inputs.iter().map(|id| id.map(ty)).collect();
+    let outputs: Vec<&TensorType> = node.outputs.iter().map(|id| ty(*id)).collect();
+    let made: u64 = outputs.iter().map(|ty| ty.len() as u64).sum();
+    let read: u64 = inputs.iter().flatten().map(|ty| ty.len() as u64).sum();
+    let inner = match &node.op {
+        Op::Pool2d(pool) => made.saturating_mul(pool.kernel.iter().product::<usize>() as u64),
+        op => op.multiply_adds(&inputs, &outputs),
+    };
+    (made, made.saturating_add(read).saturating_add(inner))
 }
 
 fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Tensor>, GraphError> {

@@ -11,12 +11,7 @@ use kinglet_graph::{DType, Graph, Op, Tensor, TensorType, ValueId, View};
 
 use super::tensors::{File, FileTensor};
 use crate::ImportError;
-
-/// The most that all tensors which nodes make may take together.
-const MAX_ACTIVATION_BYTES: usize = 1 << 32;
-
-/// What a value or a node takes besides its name and elements, roughly.
-const BOOKKEEPING: usize = 256;
+use crate::budget::{BOOKKEEPING, MAX_ACTIVATION_BYTES};
 
 /// What is computed at import has at most this many elements: shapes and the values of attributes, not data.
 const MAX_FOLDED: usize = 64;

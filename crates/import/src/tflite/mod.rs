@@ -15,9 +15,11 @@ mod tensors;
 use builder::Builder;
 use flatbuffer::{Table, Tables};
 use operators::{Operator, OperatorCode, Problem};
-use tensors::{Budget, File, MAX_NAME};
+use tensors::File;
 
-use crate::{ImportError, Model, UnsupportedOperator};
+use crate::budget::{Budget, MAX_NAME};
+use crate::unsupported::Unsupported;
+use crate::{ImportError, Model};
 
 /// The version of the schema that is read.
 const SCHEMA_VERSION: u32 = 3;
@@ -57,7 +59,7 @@ pub fn import(bytes: &[u8], name: &str) -> Result<Model, ImportError> {
     }
     let graph = builder.finish();
     graph.validate()?;
-    Ok(Model { graph, description })
+    Ok(Model { graph, description, architecture: None })
 }
 
 fn text(budget: &mut Budget, bytes: &[u8]) -> Result<String, ImportError> {
@@ -94,10 +96,15 @@ fn require_known_operators(
     for (index, table) in nodes.iter().enumerate() {
         let operator = Operator::read(index, table?, codes)?;
         if !operators::is_known(&operator) {
-            unsupported.add(&operator, String::new(), builder);
+            add_unsupported(&mut unsupported, &operator, String::new(), builder);
         }
     }
     unsupported.finish()
+}
+
+fn add_unsupported(unsupported: &mut Unsupported, operator: &Operator<'_>, reason: String, builder: &Builder<'_>) {
+    let (name, version) = (operator.code.name(), operator.code.version);
+    unsupported.add(name, version, reason, operator.index, || operator.label(builder));
 }
 
 /// Translates the nodes one after another, and goes on where one is of an unsupported kind, to name all of those.
@@ -124,7 +131,7 @@ fn translate_node(
     match operators::translate(builder, &operator) {
         Ok(()) => Ok(()),
         Err(Problem::Unsupported(reason)) => {
-            unsupported.add(&operator, reason, builder);
+            add_unsupported(unsupported, &operator, reason, builder);
             operator.make_outputs(builder)
         }
         Err(Problem::Invalid(problem)) => {
@@ -132,29 +139,5 @@ fn translate_node(
             Err(ImportError::Operator { node: index, operator, name, problem })
         }
         Err(Problem::Import(error)) => Err(error),
-    }
-}
-
-/// Unsupported operators, each kind once.
-#[derive(Default)]
-struct Unsupported(Vec<UnsupportedOperator>);
-
-impl Unsupported {
-    /// The most kinds that are listed.
-    const MAX: usize = 64;
-
-    fn add(&mut self, operator: &Operator<'_>, reason: String, builder: &Builder<'_>) {
-        let (name, version) = (operator.code.name(), operator.code.version);
-        let same = |u: &&mut UnsupportedOperator| u.operator == name && u.version == version && u.reason == reason;
-        if let Some(known) = self.0.iter_mut().find(same) {
-            known.more += 1;
-        } else if self.0.len() < Unsupported::MAX {
-            let (node, label) = (operator.index, operator.label(builder));
-            self.0.push(UnsupportedOperator { operator: name, version, reason, node, name: label, more: 0 });
-        }
-    }
-
-    fn finish(self) -> Result<(), ImportError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ImportError::Unsupported(self.0)) }
     }
 }

@@ -7,30 +7,7 @@ use super::builder::Form;
 use super::flatbuffer::{Number, Table, Tables};
 use super::schema::{self, ELEMENT_TYPES};
 use crate::ImportError;
-
-/// The most bytes of a name that are kept.
-pub const MAX_NAME: usize = 1024;
-
-/// The memory that a file of some size may ask for. Tables, names and buffers can be referred to more than once, so a small
-/// file could otherwise describe a large model; real files refer to nearly everything once.
-#[derive(Debug)]
-pub struct Budget {
-    left: usize,
-}
-
-impl Budget {
-    /// A budget for a file of this many bytes.
-    pub fn of_file(bytes: usize) -> Budget {
-        Budget { left: bytes.saturating_mul(4).saturating_add(16 << 20) }
-    }
-
-    /// Takes memory off it.
-    pub fn charge(&mut self, bytes: usize) -> Result<(), ImportError> {
-        let left = self.left.checked_sub(bytes);
-        self.left = left.ok_or_else(|| ImportError::TooLarge("it holds far less data than it describes".to_owned()))?;
-        Ok(())
-    }
-}
+use crate::budget::{Budget, MAX_NAME};
 
 /// Where tensors and their elements are found.
 #[derive(Debug)]

@@ -8,9 +8,12 @@ use std::ops::Range;
 use crate::cpu::Isa;
 use crate::geometry::Geometry;
 use crate::memory::Aligned;
+use crate::simd::ordered;
 use crate::table::{Choice, Row, Table};
 use crate::threads::ThreadPool;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -31,7 +34,7 @@ pub static TABLE: Table<Kernel> = Table {
         #[cfg(target_arch = "x86_64")]
         Row { name: "dwconv_f32_c16_avx2", isa: Isa::Avx2, kernel: vector::avx2 },
         #[cfg(target_arch = "aarch64")]
-        Row { name: "dwconv_f32_c16_neon", isa: Isa::Neon, kernel: vector::neon },
+        Row { name: "dwconv_f32_slide_neon", isa: Isa::Neon, kernel: neon::run },
         Row { name: "dwconv_f32_scalar", isa: Isa::Scalar, kernel: scalar::run },
     ],
 };
@@ -82,7 +85,7 @@ impl DepthwiseConv2d {
             depth_multiplier: outputs / inputs,
             weights: Aligned::from(weights),
             bias: bias.map_or_else(|| Aligned::zeroed(outputs), Aligned::from),
-            bounds: [min, max],
+            bounds: ordered([min, max]),
         };
         DepthwiseConv2d { row: TABLE.pick(choice), layer }
     }

@@ -19,13 +19,17 @@ use std::ops::Range;
 use crate::cpu::Isa;
 use crate::geometry::Geometry;
 use crate::memory::{ALIGNMENT, Aligned};
+use crate::simd::ordered;
 use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pieces;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
 mod vector;
 
 use pieces::Pieces;
@@ -61,7 +65,12 @@ pub(crate) struct Tile {
     /// `[piece][len][columns, on whole vectors]`
     pub weights: *const f32,
     /// Weights that will be used soon, and how far a kernel gets ahead in them with each element.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "the boards' CPUs foresee what is read in order")
+    )]
     pub ahead: *const f32,
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "as above"))]
     pub ahead_step: usize,
     /// What the sums of each column begin as, on whole vectors; null where they begin as what is in the output.
     pub start: *const f32,
@@ -95,11 +104,7 @@ pub static TABLE: Table<Kernel> = Table {
             kernel: Kernel { rows: 6, columns: 16, vector: 16, run: vector::avx2 },
         },
         #[cfg(target_arch = "aarch64")]
-        Row {
-            name: "gemm_f32_6x16_neon",
-            isa: Isa::Neon,
-            kernel: Kernel { rows: 6, columns: 16, vector: 16, run: vector::neon },
-        },
+        Row { name: "gemm_f32_4x16_neon", isa: Isa::Neon, kernel: neon::KERNEL },
         Row {
             name: "gemm_f32_scalar",
             isa: Isa::Scalar,
@@ -189,7 +194,7 @@ impl Conv2d {
             bias: packed_bias,
             zeros: Aligned::zeroed(inputs.max(pieces.len)),
             pieces,
-            bounds: [min, max],
+            bounds: ordered([min, max]),
             threads,
             band,
             cuts,

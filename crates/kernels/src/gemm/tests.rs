@@ -78,13 +78,31 @@ fn deep_windows_are_multiplied_in_blocks() {
 
 #[test]
 fn matrices_around_the_tiles() {
-    for rows in [1, 2, 5, 6, 7, 11, 12, 13, 47, 48, 49, 100] {
-        for columns in [1, 15, 16, 17, 33, 80] {
+    for rows in [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 47, 48, 49, 100] {
+        for columns in [1, 4, 7, 12, 15, 16, 17, 33, 80] {
             check(&Geometry::matrix(rows, 19, columns), rows as u64);
         }
     }
     for depth in [1, 2, 100] {
         check(&Geometry::matrix(7, depth, 20), depth as u64);
+    }
+}
+
+/// Zeros of either sign, infinities and NaN: the sum is what the bias is, and is clamped as the plain row clamps it.
+#[test]
+fn clamping_is_defined_to_the_bit() {
+    let bias = [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-42];
+    let geometry = Geometry::matrix(1, 0, bias.len());
+    for bounds in [[0.0, 6.0], [-0.0, 6.0], [-1.0, 0.0], [-1.0, -0.0], [f32::NEG_INFINITY, f32::INFINITY]] {
+        let mut outputs = each_choice(&TABLE).map(|choice| {
+            let mut output = vec![0.0; bias.len()];
+            let layer = Conv2d::new(choice, &geometry, &[], Some(&bias), bounds, 1);
+            let mut scratch = vec![0; layer.scratch_bytes()];
+            layer.run(&ThreadPool::new(1), &[], None, &mut output, &mut scratch);
+            bits(&output)
+        });
+        let first = outputs.next().expect("there is a plain row");
+        assert!(outputs.all(|output| output == first), "{bounds:?}");
     }
 }
 

@@ -2,11 +2,7 @@
 
 use super::Tile;
 use crate::memory::{prefetch, prefetch_to_write};
-#[cfg(target_arch = "aarch64")]
-use crate::simd::Neon;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{LANES, Simd};
+use crate::simd::{Avx2, Avx512, LANES, Simd};
 
 /// Calls the function for the tile's height and its vectors: `height!(tile, vectors, [1 2 3], function)`.
 macro_rules! of_height {
@@ -20,7 +16,6 @@ macro_rules! of_height {
 
 /// # Safety
 /// As [`super::Run`].
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn avx512(tile: &Tile) {
     /// # Safety
@@ -42,7 +37,6 @@ pub(super) unsafe fn avx512(tile: &Tile) {
 
 /// # Safety
 /// As [`super::Run`].
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn avx2(tile: &Tile) {
     /// # Safety
@@ -51,22 +45,6 @@ pub(super) unsafe fn avx2(tile: &Tile) {
     unsafe fn multiply<const R: usize, const V: usize>(tile: &Tile) {
         // SAFETY: the same condition.
         unsafe { body::<_, R, V>(Avx2::new(), tile) }
-    }
-    // SAFETY: the same condition.
-    unsafe { of_height!(tile, 1, [1 2 3 4 5 6], multiply) }
-}
-
-/// # Safety
-/// As [`super::Run`].
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-pub(super) unsafe fn neon(tile: &Tile) {
-    /// # Safety
-    /// As [`super::Run`].
-    #[target_feature(enable = "neon")]
-    unsafe fn multiply<const R: usize, const V: usize>(tile: &Tile) {
-        // SAFETY: the same condition.
-        unsafe { body::<_, R, V>(Neon::new(), tile) }
     }
     // SAFETY: the same condition.
     unsafe { of_height!(tile, 1, [1 2 3 4 5 6], multiply) }

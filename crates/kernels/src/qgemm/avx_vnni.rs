@@ -3,7 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{bias, finish_tile};
-use super::{Block, Element, Kernel, for_each_tile};
+use super::{Block, Element, Kernel};
+use crate::simd::for_each_tile;
 
 /// Twelve of the sixteen registers are sums; two hold weights, one four bytes of the input.
 const ROWS: usize = 6;
@@ -27,9 +28,9 @@ unsafe fn multiply(block: &Block) {
     // SAFETY: the tiles are inside the block.
     unsafe {
         if block.columns == 8 {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 1>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 1>(block, row))
         } else {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 2>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 2>(block, row))
         }
     }
 }

@@ -52,6 +52,7 @@ macro_rules! both {
 impl Simd for Avx2 {
     type F32 = [__m256; 2];
     type I32 = [__m256i; 2];
+    type I16 = __m256i;
     type Bytes = __m128i;
 
     #[inline(always)]
@@ -116,6 +117,14 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn power_of_two(self, n: [__m256; 2]) -> [__m256; 2] {
+        both!(|n| {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        })
+    }
+
+    #[inline(always)]
     fn splat_i32(self, value: i32) -> [__m256i; 2] {
         // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         [unsafe { _mm256_set1_epi32(value) }; 2]
@@ -131,6 +140,16 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn add_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
         both!(|a, b| _mm256_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn sub_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        both!(|a, b| _mm256_sub_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn shift_left_i32<const BITS: u32>(self, a: [__m256i; 2]) -> [__m256i; 2] {
+        both!(|a| _mm256_sll_epi32(a, _mm_cvtsi32_si128(BITS as i32)))
     }
 
     #[inline(always)]
@@ -156,6 +175,39 @@ impl Simd for Avx2 {
             let high = _mm_loadl_epi64(from.as_ptr().add(8).cast());
             [_mm256_cvtepu8_epi32(low), _mm256_cvtepu8_epi32(high)]
         }
+    }
+
+    #[inline(always)]
+    fn store_i16(self, value: __m256i, to: &mut [i16; LANES]) {
+        // SAFETY: AVX2 as above; the store is the array.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+    }
+
+    #[inline(always)]
+    fn center(self, from: &[Activation; LANES]) -> __m256i {
+        // SAFETY: AVX2 as above; the load is the array.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            _mm256_cvtepi8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8(i8::MIN)))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: AVX2 as above.
+        unsafe { _mm256_add_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: AVX2 as above.
+        unsafe { _mm256_sub_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn shift_left_i16<const BITS: u32>(self, a: __m256i) -> __m256i {
+        // SAFETY: AVX2 as above.
+        unsafe { _mm256_sll_epi16(a, _mm_cvtsi32_si128(BITS as i32)) }
     }
 
     #[inline(always)]

@@ -1,15 +1,17 @@
 //! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
 
 use kinglet_graph::ops::{
-    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Window,
-    unary_table,
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Transpose, Unary,
+    Window, unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::geometry::Geometry;
+use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
+use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm, softmax, winograd};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax, transpose, winograd};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -45,7 +47,9 @@ pub(super) fn kernel(
         Op::Unary(op) if context.all_8_bit() => {
             Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
         }
+        Op::Unary(op) => context.unary(*op),
         Op::Softmax(op) => context.softmax(op)?,
+        Op::Transpose(op) => context.transpose(op),
         Op::Quantize => context.quantize()?,
         Op::Dequantize if context.input(0).dtype == STORED && context.output().dtype == DType::F32 => {
             let quantization = context.input(0).activation_quantization("input");
@@ -90,6 +94,27 @@ pub(super) fn adds_residuals(graph: &Graph, node: &Node) -> bool {
     let Op::Conv2d(op) = &node.op else { return false };
     let float = || op.activation == Activation::None && context.convolution_weights().is_some();
     !context.is_empty() && (context.quantized_weights().is_some() || float())
+}
+
+/// Whether one operand of an elementwise function is of the result's shape, and the other one too or repeated over it: a single
+/// element, an element for each index of the last axes, or one for each channel of an image. `true` where it is the first
+/// that is repeated, which only functions allow whose operands may be exchanged.
+fn repeats(a: &TensorType, b: &TensorType, output: &TensorType, kind: BinaryKind) -> Option<bool> {
+    let repeated = |ty: &TensorType| {
+        let shape = output.shape.as_slice();
+        let missing = shape.len() - ty.shape.len();
+        // The axes before those that are all there have size 1, but for the batch.
+        let full = ty.shape.iter().rev().zip(shape.iter().rev()).take_while(|(own, size)| own == size).count();
+        let batch = missing == 0 && full < shape.len() && ty.shape[0] == shape[0];
+        let before = &ty.shape[usize::from(batch)..(ty.shape.len() - full).max(usize::from(batch))];
+        before.iter().all(|size| *size == 1) && (full > 0 || ty.len() == 1 || batch)
+    };
+    let commutes = !matches!(kind, BinaryKind::Subtract | BinaryKind::Divide);
+    if a.shape == output.shape && repeated(b) {
+        Some(false)
+    } else {
+        (commutes && b.shape == output.shape && repeated(a)).then_some(true)
+    }
 }
 
 /// Whether it is a quantized activation of the type that kernels take.
@@ -156,17 +181,24 @@ impl<'g> Context<'g> {
         let requantization = Requantization::of_product(self.input(0), self.input(1), self.output(), activation)?;
         let input_zero_point = self.input(0).activation_quantization("input")?.zero_point();
         let addition = residual.map(|add| self.residual_addition(add)).transpose()?;
-        let kernel = qgemm::QConv2d::new(
-            self.choice,
-            geometry,
-            weights,
-            input_zero_point,
-            &requantize(&requantization),
-            addition.map(|(addition, _)| addition),
-            self.threads,
-        );
-        let mut selected = self.image(Kernel::QConv2d(kernel));
-        selected.operands.extend(addition.map(|(_, other)| Some(other)));
+        let (choice, threads) = (self.choice, self.threads);
+        let requantize = requantize(&requantization);
+        let (residual, other) = addition.unzip();
+        let kernel = if QWinogradConv2d::pays(choice, &geometry, weights) {
+            Kernel::QWinogradConv2d(QWinogradConv2d::new(
+                choice,
+                geometry,
+                weights,
+                input_zero_point,
+                &requantize,
+                residual,
+                threads,
+            ))
+        } else {
+            Kernel::QConv2d(QConv2d::new(choice, geometry, weights, input_zero_point, &requantize, residual, threads))
+        };
+        let mut selected = self.image(kernel);
+        selected.operands.extend(other.map(Some));
         Ok(selected)
     }
 
@@ -211,6 +243,9 @@ impl<'g> Context<'g> {
     }
 
     fn pool2d(&self, op: &Pool2d) -> Result<Option<Selected>, GraphError> {
+        if op.window.dilation != [1, 1] {
+            return Ok(None);
+        }
         let geometry = self.geometry(op.window, op.kernel, 1);
         let (input, output) = (self.input(0), self.output());
         if is_stored(input) && is_stored(output) {
@@ -225,15 +260,17 @@ impl<'g> Context<'g> {
                     let kernel = pooling::QMaxPool::new(self.choice, &geometry, stored(min), stored(max));
                     Ok(Some(self.image(Kernel::QMaxPool(kernel))))
                 }
+                PoolKind::MaxIndex => Ok(None),
             };
         }
         let (min, max) = op.activation.bounds();
-        Ok(self.is_of_floats().then(|| {
-            self.image(match op.kind {
-                PoolKind::Average => Kernel::AveragePool(pooling::AveragePool::new(self.choice, &geometry, min, max)),
-                PoolKind::Max => Kernel::MaxPool(pooling::MaxPool::new(self.choice, &geometry, min, max)),
-            })
-        }))
+        let kernel = match op.kind {
+            _ if !self.is_of_floats() => return Ok(None),
+            PoolKind::Average => Kernel::AveragePool(pooling::AveragePool::new(self.choice, &geometry, min, max)),
+            PoolKind::Max => Kernel::MaxPool(pooling::MaxPool::new(self.choice, &geometry, min, max)),
+            PoolKind::MaxIndex => return Ok(None),
+        };
+        Ok(Some(self.image(kernel)))
     }
 
     /// The mean over height and width is an average pool with one window.
@@ -278,15 +315,44 @@ impl<'g> Context<'g> {
             return Ok(Some(self.elementwise(Kernel::QAdd(kernel))));
         }
         let types = [self.input(0), self.input(1), self.output()];
-        let same = types.iter().all(|ty| ty.dtype == DType::F32 && ty.shape == self.output().shape);
+        let Some(swapped) = repeats(types[0], types[1], types[2], op.kind) else { return Ok(None) };
+        if !types.iter().all(|ty| ty.dtype == DType::F32) {
+            return Ok(None);
+        }
         let operation = match op.kind {
             BinaryKind::Add => eltwise::Operation::Add,
+            BinaryKind::Subtract => eltwise::Operation::Subtract,
             BinaryKind::Multiply => eltwise::Operation::Multiply,
-            _ => return Ok(None),
+            BinaryKind::Divide => eltwise::Operation::Divide,
+            BinaryKind::Maximum => eltwise::Operation::Maximum,
+            BinaryKind::Minimum => eltwise::Operation::Minimum,
         };
         let (min, max) = op.activation.bounds();
-        let kernel = || Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
-        Ok(same.then(|| self.elementwise(kernel())))
+        let kernel = Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
+        let mut selected = self.elementwise(kernel);
+        if swapped {
+            selected.operands.swap(0, 1);
+        }
+        // Each image of a batch has channels of its own to be combined with.
+        let second = if swapped { types[0] } else { types[1] };
+        let own = second.shape.len() == self.output().shape.len() && second.len() > 1 && second.len() < types[2].len();
+        selected.batch = if own { second.shape[0] } else { 1 };
+        Ok(Some(selected))
+    }
+
+    /// A function of one float that has a kernel.
+    fn unary(&self, op: Unary) -> Option<Selected> {
+        let function = match op {
+            Unary::LeakyRelu { slope } if (-1.0..=1.0).contains(&slope) && slope != 0.0 => {
+                eltwise::Function::LeakyRelu { slope }
+            }
+            Unary::HardSwish => eltwise::Function::HardSwish,
+            Unary::Logistic => eltwise::Function::Logistic,
+            Unary::Silu => eltwise::Function::Silu,
+            _ => return None,
+        };
+        let kernel = || Kernel::Unary(eltwise::Unary::new(self.choice, function));
+        self.is_of_floats().then(|| self.elementwise(kernel()))
     }
 
     fn softmax(&self, op: &Softmax) -> Result<Option<Selected>, GraphError> {
@@ -299,6 +365,11 @@ impl<'g> Context<'g> {
         let (min, max) = output.dtype.bounds_8_bit();
         let kernel = softmax::QSoftmax::new(exponentials, to.scale(), Output::new(to.zero_point(), min, max));
         Ok(Some(self.elementwise(Kernel::QSoftmax(kernel))))
+    }
+
+    fn transpose(&self, op: &Transpose) -> Option<Selected> {
+        let transpose = transpose::Transpose::of_axes(&self.input(0).shape, &op.permutation)?;
+        (self.input(0).dtype.size() == 4).then(|| self.elementwise(Kernel::Transpose(transpose)))
     }
 
     fn quantize(&self) -> Result<Option<Selected>, GraphError> {

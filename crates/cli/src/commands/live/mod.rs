@@ -17,7 +17,7 @@ use kinglet::{Classifier, Model, zoo};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::arguments::{Common, PictureArgs};
+use crate::arguments::{Common, PictureArgs, SizeArgs};
 use terminal::{Lines, Screen, Style, Terminal};
 
 /// Say what a camera sees, in the terminal and on a web page
@@ -45,7 +45,7 @@ top (index, label, score from 0 to 1)."
 )]
 pub struct Live {
     /// A model file, or a name that `kinglet models` lists
-    #[arg(default_value = zoo::ENTRIES[0].name)]
+    #[arg(default_value = zoo::DEFAULT)]
     model: String,
 
     /// Where pictures come from
@@ -81,12 +81,15 @@ pub struct Live {
     frames: Option<u64>,
 
     #[command(flatten)]
+    sizes: SizeArgs,
+
+    #[command(flatten)]
     pictures: PictureArgs,
 }
 
 impl Live {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model)?;
+        let model = self.pictures.load(&self.model, &self.sizes)?;
         let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
         let source = sources::open(&self.source, &self.source_options())?;
         let mut hub = Hub::new(about(&model, &classifier));

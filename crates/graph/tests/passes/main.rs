@@ -1,29 +1,57 @@
 //! The passes: each one's rewrites as text before and after, and random graphs that must keep their answers bit for bit.
 
+mod batch_norm;
 mod builder;
+mod functions;
+mod layout;
+mod network;
+mod quantized;
 
 use builder::{Builder, quantized};
 use kinglet_graph::ops::*;
-use kinglet_graph::passes::{self, PASSES};
+use kinglet_graph::passes::{self, PASSES, Precision, Rewrite};
 use kinglet_graph::reference::Reference;
-use kinglet_graph::{DType, Execute, Graph, GraphError, Op, Tensor, TensorType};
+use kinglet_graph::{DType, Data, Execute, Graph, Op, Tensor, TensorType, ValueId, ViewMut};
 use proptest::prelude::*;
 
-type Pass = fn(&mut Graph) -> Result<usize, GraphError>;
-
 /// Runs a pass, and compares what it rewrote, the text that it leaves and the answers of the graph.
-fn check(builder: Builder, pass: Pass, rewrites: usize, expected: &str) {
-    let before = builder.graph;
-    let mut after = before.clone();
-    assert_eq!(pass(&mut after), Ok(rewrites), "of\n{before}");
-    let lines = expected.lines().map(str::trim).filter(|line| !line.is_empty());
-    assert_eq!(after.to_string(), lines.map(|line| format!("{line}\n")).collect::<String>());
+fn check(builder: Builder, pass: Rewrite, rewrites: usize, expected: &str) {
+    let before = builder.graph.clone();
+    let after = check_text(builder, pass, rewrites, expected);
     assert_eq!(answers(&after), answers(&before));
 }
 
+/// Runs a pass, compares what it rewrote and the text that it leaves, and gives the graph.
+fn check_text(builder: Builder, pass: Rewrite, rewrites: usize, expected: &str) -> Graph {
+    let mut graph = builder.graph.clone();
+    assert_eq!(pass(&mut graph), Ok(rewrites), "of\n{}", builder.graph);
+    assert_eq!(graph.validate(), Ok(()));
+    let lines = expected.lines().map(str::trim).filter(|line| !line.is_empty());
+    assert_eq!(graph.to_string(), lines.map(|line| format!("{line}\n")).collect::<String>());
+    graph
+}
+
+/// What a graph gives, with every NaN the same, so that answers can be compared.
 fn answers(graph: &Graph) -> Vec<Tensor> {
     let inputs: Vec<Tensor> = graph.inputs.iter().map(|id| builder::filled(graph.value(*id).ty.clone(), 7)).collect();
-    Reference::new(graph).unwrap().execute(&inputs).unwrap()
+    let mut answers = Reference::new(graph).unwrap().execute(&inputs).unwrap();
+    for answer in &mut answers {
+        if let ViewMut::F32(elements) = answer.data_mut() {
+            elements.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = 1234.5);
+        }
+    }
+    answers
+}
+
+/// Compares floats that may be rounded differently.
+fn assert_close(found: &[Tensor], expected: &[Tensor]) {
+    for (found, expected) in found.iter().zip(expected) {
+        let (Data::F32(found), Data::F32(expected)) = (found.data(), expected.data()) else { panic!("not of floats") };
+        let largest = expected.iter().fold(1.0f32, |largest, x| largest.max(x.abs()));
+        for (x, y) in found.iter().zip(expected) {
+            assert!(x == y || (x - y).abs() <= 1e-4 * largest, "{x} instead of {y}, of at most {largest}");
+        }
+    }
 }
 
 #[test]
@@ -154,6 +182,24 @@ fn what_changes_nothing_is_removed() {
 }
 
 #[test]
+fn a_transpose_that_moves_no_element_is_a_reshape() {
+    let mut b = Builder::default();
+    let x = b.input("x", TensorType::new(DType::F32, [2, 1, 3]));
+    let moved = b.same("moved", Op::Transpose(Transpose { permutation: vec![1, 0, 2] }), &[x]);
+    let turned = b.same("turned", Op::Transpose(Transpose { permutation: vec![0, 2, 1] }), &[moved]);
+    b.output(turned);
+    check(
+        b,
+        passes::remove_identities,
+        1,
+        "input x: float32[2, 1, 3]
+        moved: float32[1, 2, 3] = Reshape (x)
+        turned: float32[1, 3, 2] = Transpose permutation [0, 2, 1] (moved)
+        output turned",
+    );
+}
+
+#[test]
 fn an_output_that_is_an_input_keeps_its_name() {
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [3]));
@@ -219,13 +265,47 @@ proptest! {
     fn random_graphs_keep_their_answers(is_float in any::<bool>(), steps in prop::collection::vec(any::<[u8; 4]>(), 1..14)) {
         let graph = builder::random_graph(is_float, &steps);
         let expected = answers(&graph);
-        for (name, pass) in PASSES {
+        for pass in PASSES.iter().filter(|pass| pass.precision == Precision::Exact) {
             let mut rewritten = graph.clone();
-            pass(&mut rewritten).unwrap();
-            prop_assert_eq!(&answers(&rewritten), &expected, "{} of\n{}gave\n{}", name, graph, rewritten);
+            (pass.rewrite)(&mut rewritten).unwrap();
+            prop_assert_eq!(&answers(&rewritten), &expected, "{} of\n{}gave\n{}", pass.name, graph, rewritten);
         }
         let mut optimized = graph.clone();
         passes::optimize(&mut optimized).unwrap();
-        prop_assert_eq!(&answers(&optimized), &expected, "optimize of\n{}gave\n{}", graph, optimized);
+        match is_float {
+            true => assert_close(&answers(&optimized), &expected),
+            false => prop_assert_eq!(&answers(&optimized), &expected, "optimize of\n{}gave\n{}", graph, optimized),
+        }
+    }
+
+    #[test]
+    fn random_networks_keep_their_answers(
+        images in 1usize..3,
+        qdq in any::<bool>(),
+        steps in prop::collection::vec(any::<[u8; 6]>(), 1..12),
+    ) {
+        let graph = network::random(images, qdq, &steps);
+        let expected = answers(&graph);
+        let mut rewritten = graph.clone();
+        passes::layout(&mut rewritten).unwrap();
+        prop_assert_eq!(rewritten.validate(), Ok(()));
+        prop_assert_eq!(&answers(&rewritten), &expected, "layout of\n{}gave\n{}", graph, rewritten);
+        let again = (0..3).find(|_| passes::layout(&mut rewritten) == Ok(0));
+        prop_assert!(again.is_some(), "does not end: {}", rewritten);
+        // Rounding is followed by what rounding changes wholly, so that only the form of the result is compared here.
+        let mut optimized = graph.clone();
+        passes::optimize(&mut optimized).unwrap();
+        prop_assert_eq!(optimized.validate(), Ok(()), "optimize of\n{}gave\n{}", graph, optimized);
+        let port = |graph: &Graph, id: &ValueId| graph.value(*id).clone();
+        for (before, after) in graph.outputs.iter().zip(&optimized.outputs) {
+            let (before, after) = (port(&graph, before), port(&optimized, after));
+            prop_assert_eq!((before.name, before.ty), (after.name, after.ty));
+        }
+        let moved = |graph: &Graph| -> usize {
+            let transposes = graph.nodes.iter().filter(|node| matches!(node.op, Op::Transpose(_)));
+            transposes.map(|node| graph.value(node.outputs[0]).ty.len()).sum()
+        };
+        prop_assert!(moved(&optimized) <= moved(&graph), "optimize of\n{}gave\n{}", graph, optimized);
+        prop_assert_eq!(passes::optimize(&mut optimized), Ok(0), "again of\n{}", optimized);
     }
 }

@@ -1,0 +1,161 @@
+//! What each operator is in the graph: one line in [`translation`], one function in a file beside this.
+//!
+//! Attributes that are left out have the defaults of ONNX's specification (<https://onnx.ai/onnx/operators/>), and what
+//! changed between versions of an operator is told apart by the version that the file imports. Axes, paddings, sizes and
+//! shapes that the file holds as tensors must be known when the model is read; they become attributes.
+
+mod conv_transpose;
+mod convolution;
+mod elementwise;
+mod matrix;
+mod normalization;
+mod pooling;
+mod quantization;
+mod resize;
+mod shape;
+mod softmax;
+mod spatial;
+
+use kinglet_graph::ValueId;
+use kinglet_graph::ops::{BinaryKind, PoolKind, Unary};
+
+use super::builder::Builder;
+use super::operator::Operator;
+use crate::ImportError;
+
+/// Translates one node into nodes of the graph and gives the values of its outputs.
+type Translation = fn(&mut Builder<'_>, &Operator<'_>) -> Result<Vec<ValueId>, Problem>;
+
+/// The table of supported operators: ONNX's own have no domain.
+fn translation(domain: &str, name: &str) -> Option<Translation> {
+    match domain {
+        "" | "ai.onnx" => standard(name),
+        "com.microsoft" => microsoft(name),
+        _ => None,
+    }
+}
+
+fn standard(name: &str) -> Option<Translation> {
+    Some(match name {
+        "Add" => |b, op| elementwise::binary(b, op, BinaryKind::Add),
+        "AveragePool" => pooling::average_pool,
+        "BatchNormalization" => normalization::batch_normalization,
+        "Cast" => elementwise::cast,
+        "Clip" => elementwise::clip,
+        "Concat" => shape::concat,
+        "Constant" => shape::constant,
+        "Conv" => convolution::conv,
+        "ConvInteger" => quantization::conv_integer,
+        "ConvTranspose" => conv_transpose::conv_transpose,
+        "DequantizeLinear" => quantization::dequantize_linear,
+        "Div" => |b, op| elementwise::binary(b, op, BinaryKind::Divide),
+        "Dropout" => shape::identity,
+        "Exp" => |b, op| elementwise::unary(b, op, Unary::Exp),
+        "Flatten" => shape::flatten,
+        "Gather" => shape::gather,
+        "Gemm" => matrix::gemm,
+        "GlobalAveragePool" => |b, op| pooling::global_pool(b, op, PoolKind::Average),
+        "GlobalMaxPool" => |b, op| pooling::global_pool(b, op, PoolKind::Max),
+        "GroupNormalization" => normalization::group_normalization,
+        "HardSwish" => |b, op| elementwise::unary(b, op, Unary::HardSwish),
+        "Identity" => shape::identity,
+        "InstanceNormalization" => normalization::instance_normalization,
+        "LayerNormalization" => normalization::layer_normalization,
+        "LeakyRelu" => elementwise::leaky_relu,
+        "MatMul" => matrix::mat_mul,
+        "MatMulInteger" => quantization::mat_mul_integer,
+        "MaxPool" => pooling::max_pool,
+        "Mul" => |b, op| elementwise::binary(b, op, BinaryKind::Multiply),
+        "QLinearConv" => quantization::qlinear_conv,
+        "QLinearMatMul" => quantization::qlinear_mat_mul,
+        "QuantizeLinear" => quantization::quantize_linear,
+        "Relu" => |b, op| elementwise::unary(b, op, Unary::Relu),
+        "Reshape" => shape::reshape,
+        "Resize" => resize::resize,
+        "Shape" => shape::shape,
+        "Sigmoid" => |b, op| elementwise::unary(b, op, Unary::Logistic),
+        "Softmax" => softmax::softmax,
+        "Sqrt" => |b, op| elementwise::unary(b, op, Unary::Sqrt),
+        "Squeeze" => shape::squeeze,
+        "Sub" => |b, op| elementwise::binary(b, op, BinaryKind::Subtract),
+        "Tanh" => |b, op| elementwise::unary(b, op, Unary::Tanh),
+        "Transpose" => shape::transpose,
+        "Unsqueeze" => shape::unsqueeze,
+        "Upsample" => resize::upsample,
+        _ => return None,
+    })
+}
+
+/// What ONNX Runtime adds, and its quantizer writes.
+fn microsoft(name: &str) -> Option<Translation> {
+    Some(match name {
+        "QGemm" => quantization::qgemm,
+        "QLinearAdd" => |b, op| quantization::qlinear_binary(b, op, BinaryKind::Add),
+        "QLinearMul" => |b, op| quantization::qlinear_binary(b, op, BinaryKind::Multiply),
+        _ => return None,
+    })
+}
+
+/// Whether operators of this kind are supported.
+pub fn is_known(domain: &str, name: &str) -> bool {
+    translation(domain, name).is_some()
+}
+
+/// Adds an operator's nodes to the graph and gives the values of its outputs.
+pub fn translate(builder: &mut Builder<'_>, operator: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    match translation(&operator.node.domain, &operator.node.op_type) {
+        Some(translation) => {
+            let outputs = translation(builder, operator)?;
+            operator.gives_only(outputs.len())?;
+            Ok(outputs)
+        }
+        None => unsupported(""),
+    }
+}
+
+/// Why an operator was not translated.
+#[derive(Debug)]
+pub enum Problem {
+    /// It is used in a way that is not supported: which one.
+    Unsupported(String),
+    /// It makes no sense: what.
+    Invalid(String),
+    /// The file makes no sense.
+    Import(ImportError),
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Problem {
+        Problem::Import(error)
+    }
+}
+
+/// The problem of an operator that makes no sense.
+pub fn invalid<T>(problem: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem::Invalid(problem.into()))
+}
+
+/// The problem of an operator that is used in a way that is not supported.
+pub fn unsupported<T>(what: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem::Unsupported(what.into()))
+}
+
+/// An axis as the file counts it, from the end where it is negative.
+fn axis(axis: i64, rank: usize) -> Result<usize, Problem> {
+    let forward = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
+    match usize::try_from(forward) {
+        Ok(forward) if forward < rank => Ok(forward),
+        _ => invalid(format!("axis {axis} does not exist; there are {rank}")),
+    }
+}
+
+/// Axes as the file counts them, ascending.
+fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>, Problem> {
+    if axes.len() > rank {
+        return invalid(format!("{axes:?} are more axes than the {rank} that there are"));
+    }
+    let mut ascending = axes.iter().map(|&number| axis(number, rank)).collect::<Result<Vec<usize>, Problem>>()?;
+    ascending.sort_unstable();
+    ascending.dedup();
+    if ascending.len() == axes.len() { Ok(ascending) } else { invalid(format!("the axes {axes:?} repeat one")) }
+}
