@@ -6,8 +6,8 @@
 //! is a matrix product over channels, which [`gemm`]'s kernels compute; and the sums are transformed back.
 //!
 //! It is another formula than the convolution's definition: results differ from it by rounding, by some millionths of the
-//! largest output, up to a fifty-thousandth where there are hundreds of channels. But it is one formula: every row gives the same bits. It is chosen by
-//! [`Filter::of`], from the geometry alone.
+//! largest output, up to a fifty-thousandth where there are hundreds of channels. But it is one formula: every row gives the
+//! same bits. [`Filter::of`] chooses it from the geometry alone.
 
 use std::ops::Range;
 
