@@ -27,7 +27,8 @@ mod vector;
 /// The transforms of a row.
 #[derive(Debug)]
 pub struct Kernel {
-    /// For each [`Filter`].
+    /// For each [`Filter`]. The CPU must have the row's instruction set. What a square and a block point to must be there,
+    /// and nobody else may use what they write to.
     input: [unsafe fn(&Square); 2],
     output: [unsafe fn(&Block); 2],
 }
@@ -105,8 +106,9 @@ struct Block {
     channels: usize,
     /// One a channel, on whole vectors.
     bias: *const f32,
-    /// The first pixel, of which `channels` are computed; null for a residual that is not there.
+    /// The first pixel, of which `channels` are computed.
     output: *mut f32,
+    /// As `output`, what is added at the end; null for nothing.
     residual: *const f32,
     /// Elements from a line to the next, and from a pixel to the next.
     strides: [usize; 2],
