@@ -418,7 +418,7 @@ impl Conv2d {
         for place in 0..places {
             let at = place * inputs * lanes;
             for (index, (start, height)) in gemm::tiles(band.len(), rows).enumerate() {
-                for (i, pointer) in pointers.iter_mut().enumerate().take(height) {
+                for (i, pointer) in pointers[..height].iter_mut().enumerate() {
                     *pointer = squares.wrapping_add(place * squares_pitch + (start + i) * inputs);
                 }
                 let tile = Tile {
@@ -466,4 +466,4 @@ impl Conv2d {
 }
 
 /// The most rows that a tile of [`gemm`] has.
-const MAX_ROWS: usize = 16;
+const MAX_ROWS: usize = 32;
