@@ -1,5 +1,5 @@
-//! Every row of `gemm`, and of `winograd` where a session takes it, on the convolutions of MobileNetV2 1.0, ResNet-18 and ResNet-50 at 224, one thread. An "item" is one
-//! multiply-add of the convolution's definition.
+//! Every row of `gemm`, and of `winograd` where a session takes it, on the convolutions of MobileNetV2 1.0, ResNet-18 and
+//! ResNet-50 at 224, one thread. An "item" is one multiply-add of the convolution's definition.
 //!
 //! `cargo bench -p kinglet-kernels --bench gemm [FILTER]`
 

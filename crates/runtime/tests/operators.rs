@@ -38,6 +38,12 @@ impl Builder {
         [Activation::None, Activation::Relu, Activation::Relu6, Activation::ReluN1To1][self.size(0, 3)]
     }
 
+    /// As [`Builder::activation`]; for floats without a bound from above, which would hide how large the sums are of which
+    /// Winograd's error is a part.
+    fn unbounded_activation(&mut self) -> Activation {
+        if self.dtype == DType::F32 { [Activation::None, Activation::Relu][self.size(0, 1)] } else { self.activation() }
+    }
+
     /// A tensor type of the graph's element type, with a random quantization.
     fn ty(&mut self, shape: Vec<usize>) -> TensorType {
         if self.dtype == DType::F32 {
@@ -140,8 +146,7 @@ impl Builder {
         let x = self.input(shape.clone());
         let [weights, bias] = self.weights(vec![shape[3], 3, 3, shape[3]], 0, x);
         let window = Window { stride: [1, 1], dilation: [1, 1], padding_before: [1, 1], padding_after: [1, 1] };
-        // A bound from above would hide how large the sums are of which the error is a part.
-        let activation = [Activation::None, Activation::Relu][self.size(0, 1)];
+        let activation = self.unbounded_activation();
         let op = Conv2d { window, groups: 1, activation };
         let y = self.node(Op::Conv2d(op), vec![x, weights, bias], None)?;
         if self.size(0, 1) == 0 {
@@ -172,12 +177,12 @@ impl Builder {
         let x = self.input(shape);
         let window = Window { padding_before: [1, 1], padding_after: [1, 1], ..Window::unit() };
         let mut last = x;
-        for activation in [self.activation(), Activation::None] {
+        for activation in [self.unbounded_activation(), Activation::None] {
             let [weights, bias] = self.weights(vec![channels, 3, 3, channels], 0, last);
             let op = Conv2d { window, groups: 1, activation };
             last = self.node(Op::Conv2d(op), vec![last, weights, bias], None)?;
         }
-        let add = Binary { kind: BinaryKind::Add, activation: self.activation() };
+        let add = Binary { kind: BinaryKind::Add, activation: self.unbounded_activation() };
         self.node(Op::Binary(add), vec![last, x], None)
     }
 

@@ -131,7 +131,6 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// They can be read.
     #[inline(always)]
-    #[cfg(target_arch = "x86_64")]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::F32 {
         // SAFETY: as this function's; an array asks for no more alignment than its items.
         unsafe {
@@ -149,7 +148,6 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// They can be written.
     #[inline(always)]
-    #[cfg(target_arch = "x86_64")]
     unsafe fn store_first(self, value: Self::F32, to: *mut f32, count: usize) {
         // SAFETY: as this function's; an array asks for no more alignment than its items.
         unsafe {

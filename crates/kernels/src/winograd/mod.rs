@@ -6,8 +6,8 @@
 //! is a matrix product over channels, which [`gemm`]'s kernels compute; and the sums are transformed back.
 //!
 //! It is another formula than the convolution's definition: results differ from it by rounding, by some millionths of the
-//! largest output, up to a fifty-thousandth where there are hundreds of channels. But it is one formula: every row gives the same bits. It is chosen by
-//! [`Filter::of`], from the geometry alone.
+//! largest output, up to a fifty-thousandth where there are hundreds of channels. But it is one formula: every row gives the
+//! same bits. [`Filter::of`] chooses it from the geometry alone.
 
 use std::ops::Range;
 
@@ -27,7 +27,8 @@ mod vector;
 /// The transforms of a row.
 #[derive(Debug)]
 pub struct Kernel {
-    /// For each [`Filter`].
+    /// For each [`Filter`]. The CPU must have the row's instruction set. What a square and a block point to must be there,
+    /// and nobody else may use what they write to.
     input: [unsafe fn(&Square); 2],
     output: [unsafe fn(&Block); 2],
 }
@@ -105,8 +106,9 @@ struct Block {
     channels: usize,
     /// One a channel, on whole vectors.
     bias: *const f32,
-    /// The first pixel, of which `channels` are computed; null for a residual that is not there.
+    /// The first pixel, of which `channels` are computed.
     output: *mut f32,
+    /// As `output`, what is added at the end; null for nothing.
     residual: *const f32,
     /// Elements from a line to the next, and from a pixel to the next.
     strides: [usize; 2],
@@ -416,7 +418,7 @@ impl Conv2d {
         for place in 0..places {
             let at = place * inputs * lanes;
             for (index, (start, height)) in gemm::tiles(band.len(), rows).enumerate() {
-                for (i, pointer) in pointers.iter_mut().enumerate().take(height) {
+                for (i, pointer) in pointers[..height].iter_mut().enumerate() {
                     *pointer = squares.wrapping_add(place * squares_pitch + (start + i) * inputs);
                 }
                 let tile = Tile {
@@ -464,4 +466,4 @@ impl Conv2d {
 }
 
 /// The most rows that a tile of [`gemm`] has.
-const MAX_ROWS: usize = 16;
+const MAX_ROWS: usize = 32;

@@ -11,11 +11,14 @@ macro_rules! transforms {
             use super::*;
             use crate::simd::rows;
 
+            /// # Safety
+            /// As [`Kernel`](crate::winograd::Kernel) says.
             #[inline(always)]
-            fn body<S: Simd>(simd: S, $arg: &$ty) {
-                $body(simd, $arg);
+            unsafe fn body<S: Simd>(simd: S, $arg: &$ty) {
+                // SAFETY: the same condition.
+                unsafe { $body(simd, $arg) };
             }
-            rows! { fn($arg: &$ty) = body }
+            rows! { unsafe fn($arg: &$ty) = body }
         })+
     };
 }
@@ -27,8 +30,10 @@ transforms! {
     output_two(block: Block) = output::<S, 4, 2>;
 }
 
+/// # Safety
+/// What the square points to must be there.
 #[inline(always)]
-fn input<S: Simd, const N: usize>(simd: S, square: &Square) {
+unsafe fn input<S: Simd, const N: usize>(simd: S, square: &Square) {
     for start in starts(square.channels) {
         let mut columns = [[simd.splat(0.0); N]; N];
         for (x, column) in columns.iter_mut().enumerate() {
@@ -52,8 +57,10 @@ fn input<S: Simd, const N: usize>(simd: S, square: &Square) {
     }
 }
 
+/// # Safety
+/// What the block points to must be there, and nobody else may use its part of the output.
 #[inline(always)]
-fn output<S: Simd, const N: usize, const M: usize>(simd: S, block: &Block) {
+unsafe fn output<S: Simd, const N: usize, const M: usize>(simd: S, block: &Block) {
     let bounds = simd.splat_bounds(block.bounds);
     for start in (0..block.channels).step_by(LANES) {
         let count = LANES.min(block.channels - start);
