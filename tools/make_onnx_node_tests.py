@@ -2,7 +2,7 @@
 """Writes the node tests of the `onnx` package, one folder a test, as older versions of the package carried them.
 
 Each folder gets `model.onnx`, `test_data_set_N/input_M.pb` and `output_M.pb`, and `tolerance` with the relative and the
-absolute tolerance that the package allows.
+absolute tolerance that the package allows; `version` says whose tests they are.
 
     make_onnx_node_tests.py FOLDER
 """
@@ -51,6 +51,7 @@ def main(folder):
             for name, values, infos in ports:
                 for index, (value, info) in enumerate(zip(values, infos)):
                     write(os.path.join(data_set, f"{name}_{index}.pb"), serialized(value, info))
+    write(os.path.join(folder, "version"), f"onnx {onnx.__version__}\n".encode())
     print(f"{len(cases)} tests of onnx {onnx.__version__}")
 
 

@@ -276,3 +276,25 @@ fn inspect_shows_the_model() {
     let shown = stdout(&mut command(&["inspect", text(&model)]));
     assert!(shown.contains("1x128x128x3") && shown.contains("million multiply-adds"), "{shown}");
 }
+
+#[test]
+fn inspect_shows_what_optimization_does() {
+    let Some(data) = data() else { return };
+    let model = data.join("models/mobilenet_v2_imagenet.int8.qdq.onnx");
+    let report = &json(&mut command(&["inspect", text(&model), "--passes"]))[0];
+    assert_fields(report, &["model", "before", "passes", "after"]);
+    for graph in [&report["before"], &report["after"]] {
+        assert_fields(graph, &["nodes", "operators", "text"]);
+        assert!(graph["text"].as_str().unwrap().lines().count() > graph["nodes"].as_u64().unwrap() as usize);
+    }
+    let (before, after) = (&report["before"]["operators"], &report["after"]["operators"]);
+    assert_eq!((&before["Transpose"], &after["Transpose"]), (&108.into(), &1.into()));
+    assert_eq!((&after["Quantize"], &after["Dequantize"]), (&1.into(), &1.into()), "all of it runs on integers");
+    let passes = report["passes"].as_array().unwrap();
+    let layout = passes.iter().find(|pass| pass["pass"] == "layout").unwrap();
+    assert_fields(layout, &["pass", "rewrites", "precision", "nodes", "operators"]);
+    let expected = serde_json::json!({ "operator": "Transpose", "before": 108, "after": 1 });
+    assert!(layout["operators"].as_array().unwrap().contains(&expected), "{layout}");
+    let shown = stdout(&mut command(&["inspect", text(&model), "--passes"]));
+    assert!(shown.starts_with("As imported: 455 nodes") && shown.contains("Transpose 108 to 1"), "{shown}");
+}

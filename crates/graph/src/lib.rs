@@ -7,7 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod element;
 mod error;
+pub mod fmath;
 mod graph;
 pub mod ops;
 pub mod passes;

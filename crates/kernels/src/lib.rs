@@ -29,6 +29,7 @@ pub mod table;
 mod testing;
 pub mod threads;
 pub mod transpose;
+pub mod winograd;
 
 /// The type that quantized activations are stored in on this architecture.
 #[cfg(target_arch = "x86_64")]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kinglet_graph::{DType, Graph, Tensor, passes};
+use kinglet_import::torch::{Architecture, architectures};
 use kinglet_runtime::{Session, SessionOptions};
 use kinglet_vision::classifier::{PreprocessOptions, Recipe};
 
@@ -25,6 +26,12 @@ pub struct OpenOptions {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Inputs that are constants from now on, by name.
     pub values: BTreeMap<String, Tensor>,
+    /// Whether the graph stays as the file has it, without the passes that make it faster. It runs all the same.
+    pub as_imported: bool,
+    /// The architecture of a file that holds parameters alone, such as a checkpoint of PyTorch: one that
+    /// [`architectures::find`](kinglet_import::torch::architectures::find) gives, or any other. It is recognized where none is
+    /// given.
+    pub architecture: Option<Architecture>,
 }
 
 /// A model: what it computes, and what its inputs and outputs mean.
@@ -34,6 +41,7 @@ pub struct Model {
     description: String,
     file_bytes: u64,
     graph: Graph,
+    architecture: Option<&'static str>,
     labels: Arc<[String]>,
     preprocess: PreprocessOptions,
 }
@@ -41,8 +49,9 @@ pub struct Model {
 impl Model {
     /// Opens a model file.
     ///
-    /// A model that gives 1000 or 1001 scores is taken for one of ImageNet's, and named accordingly; see
-    /// [`Model::with_labels`].
+    /// A model that gives 1000 or 1001 scores is taken for one of ImageNet's, and a checkpoint of a network for CIFAR-10 that
+    /// gives ten for one of those: classes are named and pictures prepared accordingly; see [`Model::with_labels`] and
+    /// [`Model::with_preprocess`].
     ///
     /// # Errors
     /// When the file cannot be read, or is no model that is supported.
@@ -59,9 +68,10 @@ impl Model {
         let bytes = files::read(path, LARGEST_MODEL, ADVICE)?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
         let beside = files::Beside(path);
-        let OpenOptions { sizes, shapes, values } = options.clone();
-        let options = kinglet_import::Options { sizes, shapes, values, external: Some(&beside) };
-        Model::import(&bytes, &path.to_string_lossy(), &name, &options)
+        let OpenOptions { sizes, shapes, values, architecture, as_imported } = options.clone();
+        let options = kinglet_import::Options { sizes, shapes, values, architecture, external: Some(&beside) };
+        let model = Model::import(&bytes, &path.to_string_lossy(), &name, &options)?;
+        if as_imported { Ok(model) } else { model.optimized(&path.to_string_lossy()) }
     }
 
     /// Takes a model that is in memory; `name` is for people.
@@ -69,7 +79,7 @@ impl Model {
     /// # Errors
     /// When the bytes are no model that is supported.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Model, Error> {
-        Model::import(bytes, name, name, &kinglet_import::Options::default())
+        Model::import(bytes, name, name, &kinglet_import::Options::default())?.optimized(name)
     }
 
     /// The zoo's model of this name; downloaded now if it never was before.
@@ -77,7 +87,7 @@ impl Model {
     /// # Errors
     /// When there is none of this name, or it cannot be downloaded.
     pub fn zoo(name: &str) -> Result<Model, Error> {
-        Model::from_zoo(&Zoo::from_env()?, zoo::find(name)?, &mut |_| ())
+        Model::from_zoo(&Zoo::from_env()?, zoo::find(name)?, &OpenOptions::default(), &mut |_| ())
     }
 
     /// The zoo's model of this name or else the file at this path, as the command line takes models. To open a file that
@@ -91,7 +101,7 @@ impl Model {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Model, Error> {
         match zoo::find(name_or_path) {
-            Ok(entry) => Model::from_zoo(&Zoo::from_env()?, entry, progress),
+            Ok(entry) => Model::from_zoo(&Zoo::from_env()?, entry, options, progress),
             Err(unknown) => {
                 let path = Path::new(name_or_path);
                 let meant_as_path = path.extension().is_some() || name_or_path.contains('/') || path.exists();
@@ -100,14 +110,26 @@ impl Model {
         }
     }
 
-    /// A model of a zoo; `progress` is told how a download goes on.
+    /// A model of a zoo, opened with these options; `progress` is told how a download goes on.
     ///
     /// # Errors
-    /// When it cannot be downloaded.
-    pub fn from_zoo(zoo: &Zoo, entry: &zoo::Entry, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Model, Error> {
-        let model = Model::open(zoo.fetch(entry, progress)?)?;
+    /// When it cannot be downloaded, or the options do not fit it.
+    pub fn from_zoo(
+        zoo: &Zoo,
+        entry: &zoo::Entry,
+        options: &OpenOptions,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Model, Error> {
+        let path = zoo.fetch(entry, progress)?;
+        let known = || entry.architecture.map(architectures::find).transpose();
+        let architecture = match options.architecture {
+            None => known().map_err(|error| Error::Import { model: entry.name.to_owned(), error })?,
+            given => given,
+        };
+        let model = Model::open_with(path, &OpenOptions { architecture, ..options.clone() })?;
         let labels = match entry.labels {
             LabelSet::ImageNet => labels::imagenet(),
+            LabelSet::Cifar10 => labels::cifar10(),
         };
         Ok(Model { name: entry.name.to_owned(), labels, preprocess: entry.preprocess.clone(), ..model })
     }
@@ -115,17 +137,23 @@ impl Model {
     fn import(bytes: &[u8], place: &str, name: &str, options: &kinglet_import::Options<'_>) -> Result<Model, Error> {
         let wrong = |error| Error::Import { model: place.to_owned(), error };
         let imported = kinglet_import::import_with(bytes, place, options).map_err(wrong)?;
-        let kinglet_import::Model { mut graph, description } = imported;
-        passes::optimize(&mut graph).map_err(|error| wrong(error.into()))?;
+        let kinglet_import::Model { mut graph, description, architecture } = imported;
         graph.name = name.to_owned();
         Ok(Model {
             name: name.to_owned(),
             description,
             file_bytes: bytes.len() as u64,
-            labels: usual_labels(&graph),
+            architecture,
+            labels: usual_labels(&graph, architecture),
             graph,
-            preprocess: PreprocessOptions::default(),
+            preprocess: architecture.map_or_else(PreprocessOptions::default, usual_preprocess),
         })
+    }
+
+    fn optimized(mut self, place: &str) -> Result<Model, Error> {
+        let wrong = |error| Error::Import { model: place.to_owned(), error };
+        passes::optimize(&mut self.graph).map_err(|error| wrong(error.into()))?;
+        Ok(self)
     }
 
     /// The same model with these class names, in the order of its outputs. Where there is one fewer than outputs, output 0
@@ -149,12 +177,17 @@ impl Model {
         &self.description
     }
 
+    /// The name of the architecture, of a model whose file holds parameters alone.
+    pub fn architecture(&self) -> Option<&'static str> {
+        self.architecture
+    }
+
     /// The size of its file in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
     }
 
-    /// What it computes, after optimization.
+    /// What it computes, after optimization unless it was opened [as imported](OpenOptions::as_imported).
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
@@ -197,10 +230,25 @@ impl<'a> From<&'a Model> for Recipe<'a> {
     }
 }
 
-/// ImageNet's names where the one output has as many scores, with or without a background class.
-fn usual_labels(graph: &Graph) -> Arc<[String]> {
-    match graph.outputs[..] {
-        [output] if matches!(graph.value(output).ty.shape.last(), Some(1000 | 1001)) => labels::imagenet(),
+/// The networks that were made for CIFAR-10, and for hardly anything else.
+fn is_for_cifar10(architecture: &str) -> bool {
+    matches!(architecture, "resnet20" | "resnet32" | "resnet44" | "resnet56" | "resnet110")
+}
+
+/// ImageNet's names where the one output has as many scores, with or without a background class; CIFAR-10's for its networks.
+fn usual_labels(graph: &Graph, architecture: Option<&str>) -> Arc<[String]> {
+    let [output] = graph.outputs[..] else { return Arc::default() };
+    match graph.value(output).ty.shape.last() {
+        Some(1000 | 1001) => labels::imagenet(),
+        Some(10) if architecture.is_some_and(is_for_cifar10) => labels::cifar10(),
         _ => Arc::default(),
+    }
+}
+
+/// CIFAR-10's pictures are shown as they are, not as the middle of larger ones.
+fn usual_preprocess(architecture: &str) -> PreprocessOptions {
+    match is_for_cifar10(architecture) {
+        true => PreprocessOptions { resize: Some(32), crop: Some(32), ..PreprocessOptions::default() },
+        false => PreprocessOptions::default(),
     }
 }

@@ -7,7 +7,7 @@ use kinglet_graph::{Op, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut}
 use kinglet_kernels::Activation;
 use kinglet_kernels::depth_first::DepthFirst;
 use kinglet_kernels::dwconv::DepthwiseConv2d;
-use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize};
+use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize, Unary};
 use kinglet_kernels::gemm::Conv2d;
 use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
@@ -17,6 +17,7 @@ use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
 use kinglet_kernels::transpose::Transpose;
+use kinglet_kernels::winograd;
 
 use crate::{RuntimeError, StepInfo};
 
@@ -56,6 +57,7 @@ pub(crate) enum Kernel {
     QDepthwiseConv2d(QDepthwiseConv2d),
     DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
+    WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
     QAveragePool(QAveragePool),
     QMaxPool(QMaxPool),
@@ -63,6 +65,7 @@ pub(crate) enum Kernel {
     MaxPool(MaxPool),
     QAdd(QAdd),
     Binary(Binary),
+    Unary(Unary),
     Lookup(Lookup),
     QSoftmax(QSoftmax),
     Quantize(Quantize),
@@ -127,8 +130,17 @@ impl Step {
                 });
             }
             Kernel::Conv2d(conv) => {
-                each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    conv.run(pool, input, output, scratch);
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
+                });
+            }
+            Kernel::WinogradConv2d(conv) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
                 });
             }
             Kernel::DepthwiseConv2d(conv) => {
@@ -159,7 +171,13 @@ impl Step {
             Kernel::QAdd(add) => {
                 add.run(pool, operands.activations(0), operands.activations(1), activations_mut(output));
             }
-            Kernel::Binary(binary) => binary.run(pool, operands.floats(0), operands.floats(1), floats_mut(output)),
+            Kernel::Binary(binary) => {
+                let second = operands.floats(1);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    binary.run(pool, input, part(second, image, batch), output);
+                });
+            }
+            Kernel::Unary(unary) => unary.run(pool, operands.floats(0), floats_mut(output)),
             Kernel::Lookup(lookup) => lookup.run(pool, operands.activations(0), activations_mut(output)),
             Kernel::QSoftmax(softmax) => {
                 let row = self.output.shape.last().copied().unwrap_or(1);
@@ -199,6 +217,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
+            Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
             Kernel::QMaxPool(kernel) => kernel.kernel_name(),
@@ -206,11 +225,12 @@ impl Kernel {
             Kernel::MaxPool(kernel) => kernel.kernel_name(),
             Kernel::QAdd(kernel) => kernel.kernel_name(),
             Kernel::Binary(kernel) => kernel.kernel_name(),
+            Kernel::Unary(kernel) => kernel.kernel_name(),
             Kernel::Lookup(kernel) => kernel.kernel_name(),
             Kernel::QSoftmax(kernel) => kernel.kernel_name(),
             Kernel::Quantize(kernel) => kernel.kernel_name(),
             Kernel::Dequantize(kernel) => kernel.kernel_name(),
-            Kernel::Transpose(_) => "transpose",
+            Kernel::Transpose(kernel) => kernel.kernel_name(),
             Kernel::Plain(_) => "plain",
         }
     }
@@ -223,6 +243,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
     }
@@ -235,6 +256,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthwiseConv2d(kernel) => kernel.weights_bytes(),
             _ => 0,
         }

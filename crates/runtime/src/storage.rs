@@ -40,6 +40,14 @@ pub(crate) fn store_activations(graph: &mut Graph, stored: DType) {
         twin(id).into_iter().for_each(|twin| push_quantize(graph, id, twin));
     }
     for mut node in old {
+        if node.op == Op::Reinterpret {
+            let made = node.outputs.clone();
+            graph.nodes.push(node);
+            for id in made {
+                twin(id).into_iter().for_each(|twin| push_quantize(graph, id, twin));
+            }
+            continue;
+        }
         for (index, id) in node.inputs.iter_mut().enumerate() {
             *id = if reads_weights(&node.op, index) { *id } else { id.map(|id| twin(id).unwrap_or(id)) };
         }
@@ -93,6 +101,10 @@ fn kept_values(graph: &Graph) -> Vec<bool> {
         kept[id.0] = true;
     }
     for node in &graph.nodes {
+        // Its integers are the point; their type must not change.
+        if node.op == Op::Reinterpret {
+            node.inputs.iter().flatten().chain(&node.outputs).for_each(|id| kept[id.0] = true);
+        }
         for (index, id) in node.inputs.iter().enumerate() {
             if let Some(id) = id.filter(|id| reads_weights(&node.op, index) && graph.constant(*id).is_some()) {
                 kept[id.0] = true;

@@ -11,17 +11,24 @@ use crate::arguments::{Common, SizeArgs};
 use crate::output;
 use crate::table::{Table, left, right};
 
+mod passes;
+
 /// Show a model's inputs, outputs and operators
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   kinglet inspect mobilenet_v2
   kinglet inspect model.tflite --json
+  kinglet inspect model.onnx --passes
 
 Operators are shown as they run: after optimization, with those that are computed together joined by +. \
 MMAC: millions of multiply-adds. Quantized tensors mean (q - zero) * scale.")]
 pub struct Inspect {
     /// A model file, or a name that `kinglet models` lists
     model: String,
+
+    /// Show what optimization does instead: the graph before and after, and what each pass rewrote
+    #[arg(long)]
+    passes: bool,
 
     #[command(flatten)]
     sizes: SizeArgs,
@@ -92,6 +99,9 @@ impl Type {
 
 impl Inspect {
     pub fn run(self, common: &Common) -> Result<()> {
+        if self.passes {
+            return passes::run(&self.sizes.load_as_imported(&self.model)?, common);
+        }
         let model = self.sizes.load(&self.model)?;
         let session = model.session(&common.session(Choice::Best))?;
         let report = report(&model, &session);

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use kinglet::kernels::cpu::Isa;
 use kinglet::kernels::table::{self, Choice};
-use kinglet::kernels::{dwconv, eltwise, gemm, pooling, qdwconv, qgemm, qwinograd};
+use kinglet::kernels::{dwconv, eltwise, gemm, pooling, qdwconv, qgemm, qwinograd, winograd};
 use serde::Serialize;
 
 use crate::arguments::Common;
@@ -59,6 +59,7 @@ impl Kernels {
                 family(&qwinograd::TABLE),
                 family(&qdwconv::TABLE),
                 family(&gemm::TABLE),
+                family(&winograd::TABLE),
                 family(&dwconv::TABLE),
                 family(&pooling::TABLE),
                 family(&eltwise::TABLE),

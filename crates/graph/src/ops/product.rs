@@ -1,9 +1,11 @@
 //! What convolutions and matrix products share: the check of their element types, and sums of products over windows.
 
-use super::operands::{Bytes, float_or_quantized, floats, floats_mut, one_of, operand, required, unsupported};
+use super::operands::{
+    Bytes, float_or_quantized, floats, floats_mut, one_of, operand, required, unchecked, unsupported,
+};
 use super::{Activation, Window};
 use crate::qmath::{self, Requantization};
-use crate::{DType, GraphError, TensorMut, TensorRef, TensorType};
+use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, ViewMut};
 
 /// How the weights of a product lie: the axis of output channels, and how many products make one output.
 pub(super) struct Weights {
@@ -20,6 +22,15 @@ pub(super) fn check_types(
 ) -> Result<(), GraphError> {
     let (x, w) = (required(inputs, 0)?, required(inputs, 1)?);
     let bias = inputs.get(2).copied().flatten();
+    if x.dtype == DType::I32 {
+        for (what, ty) in [("weights", Some(w)), ("output", Some(output)), ("bias", bias)] {
+            ty.map_or(Ok(()), |ty| one_of(ty, what, &[DType::I32], "the input is int32"))?;
+        }
+        return match activation {
+            Activation::None => Ok(()),
+            other => Err(GraphError::Attribute(format!("{other:?} has no integer form"))),
+        };
+    }
     float_or_quantized(&[("input", x), ("output", output)])?;
     if x.dtype == DType::F32 {
         one_of(w, "weights", &[DType::F32], "the input is float32")?;
@@ -94,11 +105,11 @@ impl Windows {
         ((first as usize).min(end)..end, start)
     }
 
-    /// For every output element, in order: `product(sum, x index, weight index, channel)` over the taps inside the image,
-    /// rows first, then columns, then channels; then `store(output index, channel, sum)`.
+    /// For every output element, in order: from `start(channel)`, `product(sum, x index, weight index, channel)` over the taps
+    /// inside the image, rows first, then columns, then channels; then `store(output index, channel, sum)`.
     fn each<A: Copy>(
         &self,
-        zero: A,
+        start: impl Fn(usize) -> A,
         mut product: impl FnMut(A, usize, usize, usize) -> A,
         mut store: impl FnMut(usize, usize, A),
     ) {
@@ -109,7 +120,7 @@ impl Windows {
         for (image, y, x) in cells([images, self.output[0], self.output[1]]) {
             let ((rows, top), (columns, left)) = (self.taps(0, y), self.taps(1, x));
             for channel in 0..out_channels {
-                let mut sum = zero;
+                let mut sum = start(channel);
                 for (ky, kx) in rows.clone().flat_map(|ky| columns.clone().map(move |kx| (ky, kx))) {
                     let row = (top + (ky * self.window.dilation[0]) as isize) as usize;
                     let column = (left + (kx * self.window.dilation[1]) as isize) as usize;
@@ -136,11 +147,36 @@ impl Windows {
         let (x, w, bias) = (operand(inputs, 0)?, operand(inputs, 1)?, inputs.get(2).copied().flatten());
         match x.ty.dtype {
             DType::F32 => self.eval_float(x, w, bias, output, activation),
+            DType::I32 => self.eval_integer(x, w, bias, output),
             DType::I8 | DType::U8 => self.eval_quantized(x, w, bias, output, activation),
-            other => Err(unsupported("input", "the operator takes float32 or 8-bit numbers", other)),
+            other => Err(unsupported("input", "the operator takes float32, int32 or 8-bit numbers", other)),
         }
     }
 
+    /// Integers wrap around.
+    fn eval_integer(
+        &self,
+        x: TensorRef<'_>,
+        w: TensorRef<'_>,
+        bias: Option<TensorRef<'_>>,
+        output: &mut TensorMut<'_>,
+    ) -> Result<(), GraphError> {
+        let (View::I32(x), View::I32(w), ViewMut::I32(out)) = (x.view, w.view, &mut output.view) else {
+            return Err(unchecked());
+        };
+        let bias = match bias.map(|bias| bias.view) {
+            Some(View::I32(bias)) => Some(bias),
+            _ => None,
+        };
+        self.each(
+            |_| 0i32,
+            |sum, i, j, _| sum.wrapping_add(x[i].wrapping_mul(w[j])),
+            |index, channel, sum| out[index] = sum.wrapping_add(bias.map_or(0, |bias| bias[channel])),
+        );
+        Ok(())
+    }
+
+    /// A chain of fused multiply-adds from the bias on: kernels on every CPU give the same bits.
     fn eval_float(
         &self,
         x: TensorRef<'_>,
@@ -152,9 +188,9 @@ impl Windows {
         let (x, w, bias) = (floats(&x)?, floats(&w)?, bias.as_ref().map(floats).transpose()?);
         let out = floats_mut(output)?;
         self.each(
-            0.0,
-            |sum, i, j, _| sum + x[i] * w[j],
-            |index, channel, sum| out[index] = activation.clamp(sum + bias.map_or(0.0, |bias| bias[channel])),
+            |channel| bias.map_or(0.0, |bias| bias[channel]),
+            |sum, i, j, _| x[i].mul_add(w[j], sum),
+            |index, _, sum| out[index] = activation.clamp(sum),
         );
         Ok(())
     }
@@ -168,17 +204,17 @@ impl Windows {
         activation: Activation,
     ) -> Result<(), GraphError> {
         let qx = x.ty.activation_quantization("input")?;
-        let qw = w.ty.quantization.as_ref().ok_or_else(super::operands::unchecked)?;
+        let qw = w.ty.quantization.as_ref().ok_or_else(unchecked)?;
         let qo = output.ty.activation_quantization("output")?;
         let (min, max) = qmath::activation_range(activation, output.ty.dtype, qo);
         let bias = match bias.map(|bias| bias.view) {
-            Some(crate::View::I32(bias)) => Some(bias),
+            Some(View::I32(bias)) => Some(bias),
             _ => None,
         };
         let (x, w, zero_point) = (Bytes::new(&x)?, Bytes::new(&w)?, qx.zero_point());
         let out = output.view.bytes_mut();
         self.each(
-            0i32,
+            |_| 0i32,
             |sum, i, j, channel| sum + (x.get(i) - zero_point) * (w.get(j) - qw.zero_point_at(channel)),
             |index, channel, sum| {
                 let sum = sum.wrapping_add(bias.map_or(0, |bias| bias[channel]));

@@ -38,7 +38,7 @@ impl Affine {
         [&self.scales, &self.shifts].map(|values| {
             let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
             let shape = if values.len() == 1 { vec![] } else { vec![values.len()] };
-            Tensor::new(shape, values).ok().filter(|tensor| is_finite(tensor))
+            Tensor::new(shape, values).ok().filter(is_finite)
         })
     }
 

@@ -2,14 +2,14 @@
 
 use super::affine::{Affine, AffineStep, is_finite};
 use super::budget::Budget;
-use crate::ops::{Activation, Binary, BinaryKind, Reshape};
+use crate::ops::{Activation, Binary, BinaryKind, DepthwiseConv2d, Reshape, Window};
 use crate::{Data, Graph, GraphError, Node, Op, Tensor, ValueId};
 
 /// Folds multiplications and additions by constants, of one number or of one a channel, into weights and bias.
 ///
 /// A run of them after a convolution, depthwise convolution or matrix product with constant weights, which nothing else
 /// reads, becomes part of it; so does a run before one, unless it adds to what zeros are put around. A run that stands alone
-/// becomes one multiplication and one addition. Only floats are folded; new constants are computed in double precision and
+/// becomes one multiplication and one addition, or a depthwise convolution. Only floats are folded; new constants are computed in double precision and
 /// rounded once, so results are the same but for rounding.
 pub fn fold_batch_norm(graph: &mut Graph) -> Result<usize, GraphError> {
     let (producers, read_once, readers) = (graph.producers(), super::read_once(graph), graph.consumers());
@@ -87,10 +87,14 @@ impl Run {
         Some(run)
     }
 
-    /// Makes the run one multiplication and one addition, where that is fewer nodes. A run that comes to nothing becomes a
-    /// Reshape to the same shape, which is for other passes to remove.
+    /// Makes the run one multiplication and one addition, where that is fewer nodes; of the channels of images, a depthwise
+    /// convolution. A run that comes to nothing becomes a Reshape to the same shape, which is for other passes to remove.
     fn merge(&self, graph: &mut Graph, removed: &mut [bool]) -> usize {
         let [Some(scales), Some(shifts)] = self.affine.constants() else { return 0 };
+        let of_images = graph.value(self.output).ty.shape.len() == 4 && scales.shape().len() == 1;
+        if of_images && self.affine.scales() && self.affine.shifts() {
+            return self.become_depthwise(graph, removed, scales, shifts);
+        }
         let operators =
             [(BinaryKind::Multiply, scales, self.affine.scales()), (BinaryKind::Add, shifts, self.affine.shifts())];
         let needed: Vec<_> = operators.into_iter().filter(|(_, _, needed)| *needed).collect();
@@ -115,6 +119,21 @@ impl Run {
         }
         graph.nodes[self.nodes[last]].outputs = vec![self.output];
         self.nodes.len() - last - usize::from(!nothing)
+    }
+}
+
+impl Run {
+    /// Makes the run a depthwise convolution with a window of one pixel.
+    fn become_depthwise(&self, graph: &mut Graph, removed: &mut [bool], scales: Tensor, shifts: Tensor) -> usize {
+        let shape = [1, 1, 1, scales.data().len()];
+        let Ok(weights) = Tensor::new(shape, scales.data().clone()) else { return 0 };
+        let index = self.nodes[0];
+        self.nodes[1..].iter().for_each(|index| removed[*index] = true);
+        let op = DepthwiseConv2d { window: Window::unit(), multiplier: 1, activation: self.activation };
+        let node = &mut graph.nodes[index];
+        (node.op, node.inputs, node.outputs) = (Op::DepthwiseConv2d(op), vec![Some(self.input)], vec![self.output]);
+        set_constants(graph, index, [weights, shifts]);
+        self.nodes.len()
     }
 }
 
@@ -188,7 +207,7 @@ impl WeightLayout {
         if len == 0 {
             return None;
         }
-        let by_row = |group, window: Option<&crate::ops::Window>| WeightLayout {
+        let by_row = |group, window: Option<&Window>| WeightLayout {
             outputs: first,
             block: len / first,
             last,
@@ -198,6 +217,11 @@ impl WeightLayout {
         match op {
             Op::FullyConnected(_) => Some(by_row(first, None)),
             Op::Conv2d(conv) => Some(by_row(first / conv.groups.max(1), Some(&conv.window))),
+            // Pixels at its output's edges, and between its windows, are made of fewer products than others.
+            Op::ConvTranspose2d(conv) => {
+                let layout = by_row(first / conv.groups.max(1), None);
+                Some(WeightLayout { sees_no_padding: false, ..layout })
+            }
             Op::DepthwiseConv2d(conv) => {
                 Some(WeightLayout { outputs: last, block: 0, ..by_row(conv.multiplier, Some(&conv.window)) })
             }

@@ -11,6 +11,7 @@ mod flatten_into_weights;
 mod fold_batch_norm;
 mod fold_constants;
 mod fuse_activations;
+mod fuse_functions;
 mod fuse_quantized;
 mod layout;
 mod pad_into_convolution;
@@ -21,6 +22,7 @@ pub use flatten_into_weights::flatten_into_weights;
 pub use fold_batch_norm::fold_batch_norm;
 pub use fold_constants::fold_constants;
 pub use fuse_activations::fuse_activations;
+pub use fuse_functions::fuse_functions;
 pub use fuse_quantized::fuse_quantized;
 pub use layout::layout;
 pub use pad_into_convolution::pad_into_convolution;
@@ -59,17 +61,18 @@ const fn pass(name: &'static str, rewrite: Rewrite, precision: Precision) -> Pas
 }
 
 /// Every pass, in the order in which they run. Constants are folded after [`fuse_quantized`], which looks for quantized
-/// weights that are dequantized.
+/// weights that are dequantized, and after [`dead_code`] has removed what it left of them.
 pub const PASSES: &[Pass] = &[
     pass("remove_identities", remove_identities, Precision::Exact),
     pass("layout", layout, Precision::Exact),
     pass("flatten_into_weights", flatten_into_weights, Precision::Rounding),
+    pass("fuse_functions", fuse_functions, Precision::Rounding),
     pass("fuse_activations", fuse_activations, Precision::Exact),
     pass("fuse_quantized", fuse_quantized, Precision::Step),
-    pass("fold_constants", fold_constants, Precision::Exact),
-    pass("fold_batch_norm", fold_batch_norm, Precision::Rounding),
     pass("pad_into_convolution", pad_into_convolution, Precision::Exact),
     pass("dead_code", dead_code, Precision::Exact),
+    pass("fold_constants", fold_constants, Precision::Exact),
+    pass("fold_batch_norm", fold_batch_norm, Precision::Rounding),
 ];
 
 /// More rounds than any real model takes (three); a bound, since constant folding may double the constants in each.

@@ -1,11 +1,13 @@
 //! Removes nodes that change nothing.
 
-use crate::ops::{Activation, Pad, Slice};
+use super::layout::moves_nothing;
+use crate::ops::{Activation, Pad, Reshape, Slice};
 use crate::{Graph, GraphError, Node, Op, ValueId};
 
-/// Removes nodes whose output is their input, and lets a reshape of a reshape read the first one's input.
+/// Removes nodes whose output is their input, and lets a reshape of a reshape read the first one's input. A Transpose that
+/// only moves axes of size 1 is a reshape.
 pub fn remove_identities(graph: &mut Graph) -> Result<usize, GraphError> {
-    let rewrites = merge_reshapes(graph);
+    let rewrites = reshape_instead(graph) + merge_reshapes(graph);
     let producers = graph.producers();
     let mut is_output = vec![false; graph.values.len()];
     for id in &graph.outputs {
@@ -51,7 +53,7 @@ fn is_identity(graph: &Graph, node: &Node) -> bool {
     };
     let (from, to) = (&graph.value(input).ty, &graph.value(*output).ty);
     let unchanged = match &node.op {
-        Op::Reshape(_) | Op::Quantize | Op::Cast => true,
+        Op::Reshape(_) | Op::Reinterpret | Op::Quantize | Op::Cast(_) => true,
         Op::Transpose(transpose) => transpose.permutation.is_sorted(),
         Op::Pad(Pad { before, after, .. }) => before.iter().chain(after).all(|size| *size == 0),
         Op::Slice(Slice { begin, step, size }) => {
@@ -63,6 +65,24 @@ fn is_identity(graph: &Graph, node: &Node) -> bool {
         _ => false,
     };
     unchanged && from.shape == to.shape && from.means_same(to)
+}
+
+/// Makes a Reshape of each Transpose that leaves all elements where they are, and moves some axis.
+fn reshape_instead(graph: &mut Graph) -> usize {
+    let mut rewrites = 0;
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let (Op::Transpose(transpose), &[Some(input)], &[output]) = (&node.op, &node.inputs[..], &node.outputs[..])
+        else {
+            continue;
+        };
+        let (from, to) = (&graph.value(input).ty, &graph.value(output).ty);
+        if !transpose.permutation.is_sorted() && moves_nothing(&from.shape, &transpose.permutation) {
+            graph.nodes[index].op = Op::Reshape(Reshape { shape: to.shape.clone() });
+            rewrites += 1;
+        }
+    }
+    rewrites
 }
 
 /// Lets each reshape that reads a reshape read that one's input. The first may then be dead.

@@ -79,6 +79,29 @@ fn a_run_alone_becomes_two_operators_or_none() {
 }
 
 #[test]
+fn a_run_alone_on_images_becomes_a_depthwise_convolution() {
+    let mut b = Builder::default();
+    let x = b.input("x", float([1, 3, 3, 2]));
+    let root = b.same("root", Op::Unary(Unary::Sqrt), &[x]);
+    let [factor, shift] = [[2.0, 3.0], [0.5, 0.0]].map(|values| constant(&mut b, "constant", &values));
+    let scaled = b.same("scaled", binary(BinaryKind::Multiply), &[root, factor]);
+    let op = Binary { kind: BinaryKind::Add, activation: Activation::Relu };
+    let shifted = b.same("shifted", Op::Binary(op), &[scaled, shift]);
+    b.output(shifted);
+    let graph = check_text(
+        b,
+        fold_batch_norm,
+        2,
+        "input x: float32[1, 3, 3, 2]
+        root: float32[1, 3, 3, 2] = Sqrt (x)
+        shifted: float32[1, 3, 3, 2] = DepthwiseConv2d stride [1, 1] Relu \
+        (root, <scaled:weights: float32[1, 1, 1, 2]>, <scaled:bias: float32[2]>)
+        output shifted",
+    );
+    assert_eq!([values(&graph, 1, 1), values(&graph, 1, 2)], [[2.0, 3.0], [0.5, 0.0]]);
+}
+
+#[test]
 fn a_factor_before_a_padded_convolution_is_folded_but_a_shift_is_not() {
     for (kind, padding, folds) in
         [(BinaryKind::Multiply, 1, 1), (BinaryKind::Add, 1, 0), (BinaryKind::Add, 0, 1), (BinaryKind::Maximum, 0, 0)]

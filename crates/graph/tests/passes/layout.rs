@@ -1,12 +1,12 @@
 //! Transposes are moved down and cancelled.
 
 use kinglet_graph::ops::*;
-use kinglet_graph::passes::layout;
-use kinglet_graph::{Op, ValueId};
+use kinglet_graph::passes::{flatten_into_weights, layout};
+use kinglet_graph::{DType, Op, TensorType, ValueId};
 
 use super::builder::{self, Builder, quantized};
-use super::check;
 use super::network::{binary, float, reshape, transpose};
+use super::{answers, assert_close, check};
 
 /// A 3×3 convolution of a channels-first image, as an importer writes it.
 fn conv(b: &mut Builder, name: &str, x: ValueId, filters: usize) -> ValueId {
@@ -30,12 +30,13 @@ fn one_transpose_is_left_of_a_channels_first_network() {
     let sum = b.same("sum", builder::add(), &[relu, second]);
     let slope = b.constant("slope", float([8, 1, 1]));
     let prelu = b.same("prelu", Op::Prelu, &[sum, slope]);
-    let pad = Pad { before: vec![0, 1, 2, 0], after: vec![0, 0, 0, 3], value: 1.0 };
+    let pad = Pad { before: vec![0, 1, 2, 0], after: vec![0, 0, 0, 3], mode: PadMode::Constant(1.0) };
     let padded = b.same("padded", Op::Pad(pad), &[prelu]);
     let part = Slice { begin: vec![0, 1, 1, 2], step: vec![1, 2, 1, 1], size: vec![1, 4, 3, 4] };
     let part = b.same("part", Op::Slice(part), &[padded]);
     let joined = b.same("joined", Op::Concat(Concat { axis: 1, activation: Activation::None }), &[part, part]);
-    let mean = b.same("mean", Op::Mean(Mean { axes: vec![2, 3], keep_dims: true }), &[joined]);
+    let mean =
+        b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[joined]);
     let flat = b.same("flat", reshape(&[1, 8]), &[mean]);
     b.output(flat);
     check(
@@ -91,7 +92,8 @@ fn squeeze_and_excitation_is_followed() {
     let mut b = Builder::default();
     let x = b.input("x", float([2, 4, 4, 3]));
     let image = b.same("image", transpose(&[0, 3, 1, 2]), &[x]);
-    let mean = b.same("mean", Op::Mean(Mean { axes: vec![2, 3], keep_dims: false }), &[image]);
+    let mean =
+        b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: false }), &[image]);
     let weights = b.constant("weights", float([3, 3]));
     let dense = Op::FullyConnected(FullyConnected { activation: Activation::None });
     let dense = b.same("dense", dense, &[mean, weights]);
@@ -145,10 +147,34 @@ fn a_transpose_that_nothing_undoes_stays_where_it_moves_least() {
     let mut b = Builder::default();
     let x = b.input("x", float([1, 3, 4, 5]));
     let turned = b.same("turned", transpose(&[0, 2, 3, 1]), &[x]);
-    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 4, 4, 0], value: 0.0 };
+    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 4, 4, 0], mode: PadMode::Constant(0.0) };
     let padded = b.same("padded", Op::Pad(pad), &[turned]);
     b.output(padded);
     let before = b.graph.to_string();
     assert_eq!(layout(&mut b.graph), Ok(0));
     assert_eq!(b.graph.to_string(), before);
+}
+
+#[test]
+fn an_image_is_flattened_as_it_lies_and_weights_follow() {
+    let mut b = Builder::default();
+    let x = b.input("x", float([2, 4, 3, 5]));
+    let first = b.same("first", transpose(&[0, 3, 1, 2]), &[x]);
+    let flat = b.same("flat", reshape(&[2, 60]), &[first]);
+    let q = b.node("q", Op::Quantize, &[flat], TensorType::quantized(DType::U8, [], 0.1, 100));
+    let real = b.node("real", Op::Dequantize, &[q], float([]));
+    let weights = b.constant("w", quantized([7, 60], 0.5, 0));
+    let weights = b.node("weights", Op::Dequantize, &[weights], float([]));
+    let dense = Op::FullyConnected(FullyConnected { activation: Activation::None });
+    let dense = b.same("dense", dense, &[real, weights]);
+    b.output(dense);
+    let before = b.graph.clone();
+    assert_eq!(flatten_into_weights(&mut b.graph), Ok(1));
+    assert_eq!(flatten_into_weights(&mut b.graph), Ok(0));
+    assert_close(&answers(&b.graph), &answers(&before));
+    assert_ne!(
+        b.graph.constant(b.graph.nodes[4].inputs[0].unwrap()),
+        before.constant(before.nodes[4].inputs[0].unwrap())
+    );
+    assert_eq!(b.graph.nodes[1].inputs, [Some(x)]);
 }

@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod builder;
+mod functions;
 mod layout;
 mod network;
 mod quantized;
@@ -10,7 +11,7 @@ use builder::{Builder, quantized};
 use kinglet_graph::ops::*;
 use kinglet_graph::passes::{self, PASSES, Precision, Rewrite};
 use kinglet_graph::reference::Reference;
-use kinglet_graph::{DType, Data, Execute, Graph, Op, Tensor, TensorType, ViewMut};
+use kinglet_graph::{DType, Data, Execute, Graph, Op, Tensor, TensorType, ValueId, ViewMut};
 use proptest::prelude::*;
 
 /// Runs a pass, and compares what it rewrote, the text that it leaves and the answers of the graph.
@@ -77,10 +78,10 @@ fn folding_neither_grows_a_graph_nor_hides_an_error() {
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [1]));
     let seed = b.constant("seed", TensorType::new(DType::F32, [1]));
-    let pad = Op::Pad(Pad { before: vec![1 << 20], after: vec![0], value: 1.0 });
+    let pad = Op::Pad(Pad { before: vec![1 << 20], after: vec![0], mode: PadMode::Constant(1.0) });
     let large = b.same("large", pad, &[seed]);
     let sum = b.same("sum", builder::add(), &[x, large]);
-    let index = b.graph.add_constant("index", Tensor::new([1], vec![-1i32]).unwrap());
+    let index = b.graph.add_constant("index", Tensor::new([1], vec![-2i32]).unwrap());
     let picked = b.same("picked", Op::Gather(Gather { axis: 0, batch_dims: 0 }), &[seed, index]);
     b.output(sum);
     b.output(picked);
@@ -118,7 +119,8 @@ fn activations_are_fused_where_that_changes_nothing() {
 
 #[test]
 fn zeros_around_an_image_become_the_convolutions_padding() {
-    let pad = |value| Op::Pad(Pad { before: vec![0, 1, 0, 0], after: vec![0, 1, 2, 0], value });
+    let pad =
+        |value| Op::Pad(Pad { before: vec![0, 1, 0, 0], after: vec![0, 1, 2, 0], mode: PadMode::Constant(value) });
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [1, 4, 4, 2]));
     let zeros = b.same("zeros", pad(0.0), &[x]);
@@ -148,7 +150,7 @@ fn zeros_around_an_image_become_the_convolutions_padding() {
 fn infinite_weights_keep_their_padding() {
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [1, 1, 1, 1]));
-    let pad = Pad { before: vec![0, 1, 1, 0], after: vec![0, 0, 0, 0], value: 0.0 };
+    let pad = Pad { before: vec![0, 1, 1, 0], after: vec![0, 0, 0, 0], mode: PadMode::Constant(0.0) };
     let zeros = b.same("zeros", Op::Pad(pad), &[x]);
     let weights = b.graph.add_constant("weights", Tensor::new([1, 2, 2, 1], vec![f32::INFINITY; 4]).unwrap());
     let conv = Conv2d { window: Window::unit(), groups: 1, activation: Activation::None };
@@ -167,7 +169,11 @@ fn what_changes_nothing_is_removed() {
     let same = b.same("same", Op::Quantize, &[turned]);
     let whole = b.same("whole", Op::Slice(Slice { begin: vec![0, 0], step: vec![1, 1], size: vec![2, 6] }), &[same]);
     let other = b.node("other", Op::Quantize, &[whole], quantized([], 0.25, 1));
-    let nothing = b.same("nothing", Op::Pad(Pad { before: vec![0, 0], after: vec![0, 0], value: 3.0 }), &[other]);
+    let nothing = b.same(
+        "nothing",
+        Op::Pad(Pad { before: vec![0, 0], after: vec![0, 0], mode: PadMode::Constant(3.0) }),
+        &[other],
+    );
     b.output(nothing);
     check(
         b,
@@ -177,6 +183,24 @@ fn what_changes_nothing_is_removed() {
         first: int8[3, 4] scale 0.5 zero 1 = Reshape (x)
         nothing: int8[2, 6] scale 0.25 zero 1 = Quantize (x)
         output nothing",
+    );
+}
+
+#[test]
+fn a_transpose_that_moves_no_element_is_a_reshape() {
+    let mut b = Builder::default();
+    let x = b.input("x", TensorType::new(DType::F32, [2, 1, 3]));
+    let moved = b.same("moved", Op::Transpose(Transpose { permutation: vec![1, 0, 2] }), &[x]);
+    let turned = b.same("turned", Op::Transpose(Transpose { permutation: vec![0, 2, 1] }), &[moved]);
+    b.output(turned);
+    check(
+        b,
+        passes::remove_identities,
+        1,
+        "input x: float32[2, 1, 3]
+        moved: float32[1, 2, 3] = Reshape (x)
+        turned: float32[1, 3, 2] = Transpose permutation [0, 2, 1] (moved)
+        output turned",
     );
 }
 
@@ -216,7 +240,7 @@ fn what_no_output_needs_is_removed() {
 fn all_passes_together_reach_a_fixed_point() {
     let mut b = Builder::default();
     let x = b.input("x", quantized([1, 5, 5, 2], 0.1, -3));
-    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 1, 1, 0], value: 0.0 };
+    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 1, 1, 0], mode: PadMode::Constant(0.0) };
     let padded = b.same("padded", Op::Pad(pad), &[x]);
     let window = Window { stride: [2, 2], ..Window::unit() };
     let conv = b.conv("conv", padded, 3, window);
@@ -273,5 +297,20 @@ proptest! {
         prop_assert_eq!(&answers(&rewritten), &expected, "layout of\n{}gave\n{}", graph, rewritten);
         let again = (0..3).find(|_| passes::layout(&mut rewritten) == Ok(0));
         prop_assert!(again.is_some(), "does not end: {}", rewritten);
+        // Rounding is followed by what rounding changes wholly, so that only the form of the result is compared here.
+        let mut optimized = graph.clone();
+        passes::optimize(&mut optimized).unwrap();
+        prop_assert_eq!(optimized.validate(), Ok(()), "optimize of\n{}gave\n{}", graph, optimized);
+        let port = |graph: &Graph, id: &ValueId| graph.value(*id).clone();
+        for (before, after) in graph.outputs.iter().zip(&optimized.outputs) {
+            let (before, after) = (port(&graph, before), port(&optimized, after));
+            prop_assert_eq!((before.name, before.ty), (after.name, after.ty));
+        }
+        let moved = |graph: &Graph| -> usize {
+            let transposes = graph.nodes.iter().filter(|node| matches!(node.op, Op::Transpose(_)));
+            transposes.map(|node| graph.value(node.outputs[0]).ty.len()).sum()
+        };
+        prop_assert!(moved(&optimized) <= moved(&graph), "optimize of\n{}gave\n{}", graph, optimized);
+        prop_assert_eq!(passes::optimize(&mut optimized), Ok(0), "again of\n{}", optimized);
     }
 }

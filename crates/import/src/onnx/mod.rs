@@ -17,7 +17,7 @@ mod outline;
 mod schema;
 mod tensors;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use kinglet_graph::Tensor;
 use prost::Message;
@@ -26,7 +26,7 @@ use builder::Builder;
 use operator::Operator;
 use operators::Problem;
 pub use options::{ExternalData, Options};
-pub(crate) use outline::is_model;
+pub use outline::is_model;
 use schema::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 use tensors::Tensors;
 
@@ -40,7 +40,6 @@ const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 /// Reads an ONNX model. `name` becomes the graph's name.
 pub fn import(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, ImportError> {
     outline::require_moderate(bytes)?;
-    let damaged = |error: prost::DecodeError| ImportError::Damaged(error.to_string());
     let mut model = ModelProto::decode(bytes).map_err(damaged)?;
     let Some(mut graph) = model.graph.take() else {
         return Err(ImportError::Damaged("it has no graph".to_owned()));
@@ -64,14 +63,32 @@ pub fn import(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, 
     }
     let graph = builder.finish();
     graph.validate()?;
-    Ok(Model { graph, description: model.doc_string })
+    Ok(Model { graph, description: model.doc_string, architecture: None })
 }
 
-/// Reads a tensor that is a file of its own, as ONNX's tests come with.
-pub fn read_tensor(bytes: &[u8]) -> Result<Tensor, ImportError> {
+/// Reads a tensor that is a file of its own, as ONNX's tests come with, and its name.
+pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor), ImportError> {
     outline::require_moderate_tensor(bytes)?;
-    let tensor = TensorProto::decode(bytes).map_err(|error| ImportError::Damaged(error.to_string()))?;
-    Tensors::new(bytes.len(), None).read(tensor)
+    let tensor = TensorProto::decode(bytes).map_err(damaged)?;
+    Ok((tensor.name.clone(), Tensors::new(bytes.len(), None).read(tensor)?))
+}
+
+/// The operators that a model uses, with the domain of those that are not ONNX's own: `Conv`, `com.microsoft.QGemm`.
+pub fn operators(bytes: &[u8]) -> Result<BTreeSet<String>, ImportError> {
+    outline::require_moderate(bytes)?;
+    let graph = ModelProto::decode(bytes).map_err(damaged)?.graph.unwrap_or_default();
+    let operator = |(index, node)| Operator { index, node, version: 0 }.kind();
+    Ok(graph.node.iter().enumerate().map(operator).collect())
+}
+
+/// Whether an operator of this name, as [`operators`] gives it, is supported, at least in some of its uses.
+pub fn is_supported(operator: &str) -> bool {
+    let (domain, name) = operator.rsplit_once('.').unwrap_or(("", operator));
+    operators::is_known(domain, name)
+}
+
+fn damaged(error: prost::DecodeError) -> ImportError {
+    ImportError::Damaged(error.to_string())
 }
 
 /// The version of each domain's operators.
@@ -123,7 +140,8 @@ fn start<'a>(
 /// Refuses a file with operators that are not known, naming all of them, before anything else in it is looked at.
 fn require_known_operators(nodes: &[Operator<'_>]) -> Result<(), ImportError> {
     let mut unsupported = Unsupported::default();
-    for operator in nodes.iter().filter(|operator| !operators::is_known(operator)) {
+    for operator in nodes.iter().filter(|operator| !operators::is_known(&operator.node.domain, &operator.node.op_type))
+    {
         add_unsupported(&mut unsupported, operator, String::new());
     }
     unsupported.finish()

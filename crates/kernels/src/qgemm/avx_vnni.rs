@@ -23,7 +23,7 @@ pub(super) const KERNEL: Kernel = Kernel {
 
 /// # Safety
 /// As [`Kernel::multiply`]; the CPU has AVX2 and AVX-VNNI.
-#[target_feature(enable = "avx2,avxvnni")]
+#[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn multiply(block: &Block) {
     // SAFETY: the tiles are inside the block.
     unsafe {
@@ -39,7 +39,7 @@ unsafe fn multiply(block: &Block) {
 ///
 /// # Safety
 /// As [`multiply`]; the rows are inside the block, and its columns are eight times `V`.
-#[target_feature(enable = "avx2,avxvnni")]
+#[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
     // SAFETY: for each of the columns there is a bias, and for each four of the depth four weights. Each input row has
     // `depth` bytes, a multiple of four.

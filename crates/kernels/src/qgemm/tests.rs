@@ -153,7 +153,7 @@ fn edges(of: impl Fn(&Kernel) -> usize) -> Vec<usize> {
 
 #[test]
 fn required_rows_are_there() {
-    for isa in table::required() {
+    for isa in table::required().into_iter().filter(|isa| !isa.adds_no_byte_products()) {
         let row = TABLE.rows.iter().find(|row| row.isa == isa).unwrap_or_else(|| panic!("no row for {}", isa.name()));
         assert!(TABLE.available().any(|available| available.name == row.name));
         assert_eq!(TABLE.pick(Choice::UpTo(isa)).name, row.name);

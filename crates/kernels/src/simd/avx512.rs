@@ -1,4 +1,4 @@
-//! Sixteen lanes in AVX-512: one register. FMA is not used; it would change roundings.
+//! Sixteen lanes in AVX-512: one register.
 
 use std::arch::x86_64::*;
 
@@ -6,13 +6,13 @@ use super::{LANES, Simd};
 use crate::Activation;
 use crate::quantized::{Addition, Output};
 
-/// Proof that this CPU has AVX-512 F, BW, DQ, VL and VNNI.
+/// Proof that this CPU has AVX-512 F, BW, DQ and VL.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
 impl Avx512 {
     /// The proof is that the caller runs.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     pub(crate) fn new() -> Avx512 {
         Avx512(())
     }
@@ -66,6 +66,12 @@ impl Avx512 {
     }
 }
 
+/// A mask of the first `count` of 16 lanes.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    ((1u32 << count) - 1) as __mmask16
+}
+
 impl Simd for Avx512 {
     type F32 = __m512;
     type I32 = __m512i;
@@ -91,15 +97,39 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        // SAFETY: AVX-512 as above; the mask is of what can be read.
+        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, value: __m512, to: *mut f32, count: usize) {
+        // SAFETY: AVX-512 as above; the mask is of what can be written.
+        unsafe { _mm512_mask_storeu_ps(to, first(count), value) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_add_ps(a, b) }
     }
 
     #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
     }
 
     #[inline(always)]
@@ -124,6 +154,15 @@ impl Simd for Avx512 {
     fn nan_to_zero(self, a: __m512) -> __m512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a) }
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: __m512) -> __m512 {
+        // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+        }
     }
 
     #[inline(always)]

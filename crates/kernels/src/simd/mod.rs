@@ -45,7 +45,10 @@ pub(crate) trait Simd: Copy {
     fn load(self, from: &[f32; LANES]) -> Self::F32;
     fn store(self, value: Self::F32, to: &mut [f32; LANES]);
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a.mul_add(b, c)`: rounds once.
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a > b { a } else { b }`
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
@@ -53,6 +56,8 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a.is_nan() { 0.0 } else { a }`
     fn nan_to_zero(self, a: Self::F32) -> Self::F32;
+    /// 2 to the power of an integer from −126 to 127; for any other number some float.
+    fn power_of_two(self, n: Self::F32) -> Self::F32;
 
     fn splat_i32(self, value: i32) -> Self::I32;
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
@@ -121,6 +126,42 @@ pub(crate) trait Simd: Copy {
         self.add_quantized(addition, &own, other, to);
     }
 
+    /// The first `count` floats, at most 16, and zeros.
+    ///
+    /// # Safety
+    /// They can be read.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::F32 {
+        // SAFETY: as this function's; an array asks for no more alignment than its items.
+        unsafe {
+            if count == LANES {
+                return self.load(&*from.cast());
+            }
+            let mut items = [0.0; LANES];
+            from.copy_to_nonoverlapping(items.as_mut_ptr(), count);
+            self.load(&items)
+        }
+    }
+
+    /// Stores the first `count` floats, at most 16.
+    ///
+    /// # Safety
+    /// They can be written.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn store_first(self, value: Self::F32, to: *mut f32, count: usize) {
+        // SAFETY: as this function's; an array asks for no more alignment than its items.
+        unsafe {
+            if count == LANES {
+                return self.store(value, &mut *to.cast());
+            }
+            let mut items = [0.0; LANES];
+            self.store(value, &mut items);
+            to.copy_from_nonoverlapping(items.as_ptr(), count);
+        }
+    }
+
     /// A splat of each of two bounds.
     #[inline(always)]
     fn splat_bounds(self, [min, max]: [f32; 2]) -> [Self::F32; 2] {
@@ -140,18 +181,23 @@ pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
     if x < max { x } else { max }
 }
 
+/// The same bounds, with zeros of such signs that instructions which order −0 before +0 clamp to the same bits as [`clamp`].
+pub(crate) fn ordered([min, max]: [f32; 2]) -> [f32; 2] {
+    [if min == 0.0 { 0.0 } else { min }, if max == 0.0 { -0.0 } else { max }]
+}
+
 /// Defines the functions `avx2`, `avx512` and `neon`, where the architecture has them, that run a generic body over
 /// [`Simd`]: `rows! { fn(args: &Args<'_>) = body }`.
 macro_rules! rows {
     (unsafe fn($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,fma")]
         pub(crate) unsafe fn avx2($($arg: $ty),*) {
             // SAFETY: as the body's.
             unsafe { $body($crate::simd::Avx2::new(), $($arg),*) }
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         pub(crate) unsafe fn avx512($($arg: $ty),*) {
             // SAFETY: as the body's.
             unsafe { $body($crate::simd::Avx512::new(), $($arg),*) }
@@ -165,12 +211,12 @@ macro_rules! rows {
     };
     (fn($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,fma")]
         pub(crate) fn avx2($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx2::new(), $($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         pub(crate) fn avx512($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx512::new(), $($arg),*)
         }

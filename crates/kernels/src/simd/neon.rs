@@ -1,4 +1,4 @@
-//! Sixteen lanes in NEON: four registers. Fused multiply-add is not used; it would change roundings.
+//! Sixteen lanes in NEON: four registers.
 
 use std::arch::aarch64::*;
 
@@ -74,8 +74,18 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn sub(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vsubq_f32(a, b))
+    }
+
+    #[inline(always)]
     fn mul(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
         each!(|a, b| vmulq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: [float32x4_t; 4], b: [float32x4_t; 4], c: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b, c| vfmaq_f32(c, a, b))
     }
 
     #[inline(always)]
@@ -97,6 +107,14 @@ impl Simd for Neon {
     #[inline(always)]
     fn nan_to_zero(self, a: [float32x4_t; 4]) -> [float32x4_t; 4] {
         each!(|a| vbslq_f32(vceqq_f32(a, a), a, vdupq_n_f32(0.0)))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|n| {
+            let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+        })
     }
 
     #[inline(always)]

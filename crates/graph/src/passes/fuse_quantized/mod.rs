@@ -1,9 +1,10 @@
 //! Makes quantized operators of float ones that stand between Dequantize and Quantize.
 //!
-//! So file formats write quantized models: each tensor is quantized, and dequantized again where it is read. Two rewrites, in
+//! So file formats write quantized models: each tensor is quantized, and dequantized again where it is read. Three rewrites, in
 //! one walk from the inputs to the outputs, bring the integers back:
 //!
 //! - An operator that only moves elements moves the integers instead, and what it gave is dequantized after it. Nothing changes.
+//! - Weights of unsigned bytes become signed ones, which kernels take.
 //! - An operator that reads dequantized tensors, and whose result is quantized and nothing else, computes on integers, as
 //!   [`qmath`](crate::qmath) defines it. That differs from rounding the float result, by one step at most.
 
@@ -11,8 +12,8 @@ mod operands;
 
 use std::collections::HashMap;
 
-use crate::ops::{Activation, PoolKind, ResizeKind};
-use crate::{Graph, GraphError, Node, Op, TensorType, ValueId, qmath};
+use crate::ops::{Activation, PadMode, PoolKind, Reduce, ReduceKind, ResizeKind};
+use crate::{DType, Graph, GraphError, Node, Op, TensorType, ValueId, qmath};
 
 /// Makes operators between Dequantize and Quantize quantized ones. What has no quantized form stays as it is.
 pub fn fuse_quantized(graph: &mut Graph) -> Result<usize, GraphError> {
@@ -65,6 +66,7 @@ impl Fusion<'_> {
         if fused {
             self.rewrites += 1;
         } else {
+            let node = self.with_signed_weights(node);
             self.push(node);
         }
     }
@@ -77,6 +79,19 @@ impl Fusion<'_> {
         let place = self.graph.nodes.len();
         self.makers.extend(node.outputs.iter().map(|output| (*output, place)));
         self.graph.nodes.push(node);
+    }
+
+    /// The node with signed weights, if it is quantized already and has unsigned ones.
+    fn with_signed_weights(&mut self, mut node: Node) -> Node {
+        let weighted = matches!(node.op, Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_));
+        if let Some(&Some(weights)) = node.inputs.get(1).filter(|_| weighted)
+            && self.graph.constant(weights).is_some_and(|weights| weights.ty().dtype == DType::U8)
+            && let Some(signed) = self.signed(weights)
+        {
+            node.inputs[1] = Some(signed);
+            self.rewrites += 1;
+        }
+        node
     }
 
     /// Whether an operator accepts inputs and an output of these types.
@@ -101,14 +116,15 @@ impl Fusion<'_> {
         let ty = self.ty(source);
         let Ok(quantization) = ty.activation_quantization("") else { return false };
         match op {
-            Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::ArgMax(_) => true,
+            Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::Arg(_) => true,
             Op::Pool2d(pool) => pool.kind == PoolKind::Max && pool.activation == Activation::None,
             Op::Resize(resize) => resize.kind == ResizeKind::Nearest,
             Op::Pad(pad) => {
                 let (scale, zero_point) = (quantization.scale(), quantization.zero_point());
                 let (min, max) = ty.dtype.bounds_8_bit();
-                let q = qmath::quantize(pad.value, scale, zero_point, min, max);
-                qmath::dequantize(q, scale, zero_point) == pad.value
+                let PadMode::Constant(value) = pad.mode else { return true };
+                let q = qmath::quantize(value as f32, scale, zero_point, min, max);
+                f64::from(qmath::dequantize(q, scale, zero_point)) == value
             }
             _ => false,
         }
@@ -119,7 +135,7 @@ impl Fusion<'_> {
         let mut inputs = node.inputs.clone();
         inputs[0] = Some(source);
         let output = node.outputs[0];
-        if let Op::ArgMax(_) = node.op {
+        if let Op::Arg(_) = node.op {
             self.push(Node { inputs, ..node.clone() });
             return true;
         }
@@ -142,7 +158,7 @@ impl Fusion<'_> {
             return false;
         };
         let node = self.graph.nodes[place].clone();
-        let Some(inputs) = self.quantized_inputs(&node) else { return false };
+        let Some(inputs) = self.quantized_inputs(&node, quantized) else { return false };
         if !self.accepts(&node.op, &inputs, self.ty(quantized)) {
             return false;
         }
@@ -151,8 +167,8 @@ impl Fusion<'_> {
         true
     }
 
-    /// What a node reads, as integers.
-    fn quantized_inputs(&mut self, node: &Node) -> Option<Vec<Option<ValueId>>> {
+    /// What a node reads, as integers, to make `output` of it.
+    fn quantized_inputs(&mut self, node: &Node, output: ValueId) -> Option<Vec<Option<ValueId>>> {
         let whole = |fusion: &Fusion<'_>, id: ValueId| {
             let source = *fusion.dequantized.get(&id)?;
             fusion.ty(source).activation_quantization("").ok().map(|_| source)
@@ -161,8 +177,9 @@ impl Fusion<'_> {
             Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_) => {
                 let x = whole(self, node.inputs[0]?)?;
                 let weights = self.quantized_weights(node.inputs[1]?)?;
+                let channel_axis = if let Op::DepthwiseConv2d(_) = node.op { 3 } else { 0 };
                 let bias = match node.inputs.get(2).copied().flatten() {
-                    Some(bias) => Some(self.quantized_bias(bias, x, weights)?),
+                    Some(bias) => Some(self.quantized_bias(bias, [x, weights, output], channel_axis)?),
                     None => None,
                 };
                 Some([Some(x), Some(weights)].into_iter().chain(bias.map(Some)).collect())
@@ -177,9 +194,11 @@ impl Fusion<'_> {
                 }
                 Some(operands)
             }
-            Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Resize(_) | Op::Softmax(_) => {
-                Some(vec![Some(whole(self, node.inputs[0]?)?)])
-            }
+            Op::Unary(_)
+            | Op::Pool2d(_)
+            | Op::Reduce(Reduce { kind: ReduceKind::Mean, .. })
+            | Op::Resize(_)
+            | Op::Softmax(_) => Some(vec![Some(whole(self, node.inputs[0]?)?)]),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use super::permutation::{self, Permutation, is_identity, moves_nothing, order_between, permuted, without};
 use super::regroup::{Regrouped, regroup};
 use super::sweep::{Sweep, View};
-use crate::ops::{ArgMax, Concat, Mean, Pad, Slice};
+use crate::ops::{Arg, Concat, Pad, Reduce, Slice};
 use crate::{GraphError, Node, Op, TensorType, ValueId};
 
 impl Sweep {
@@ -24,7 +24,10 @@ impl Sweep {
             Op::Concat(concat) => return self.follow_concat(node, concat),
             _ => {}
         }
-        let Some((op, permutation)) = one_input(&node.op, &permutation, &self.types[x.0]) else { return Ok(false) };
+        let Some((op, permutation)) = one_input(&node.op, &permutation, [&self.types[x.0], &self.types[output.0]])
+        else {
+            return Ok(false);
+        };
         let mut inputs = node.inputs.clone();
         inputs[0] = Some(source);
         for input in inputs.iter_mut().skip(1).flatten() {
@@ -93,22 +96,22 @@ impl Sweep {
     }
 }
 
-/// The operator that does the same to a tensor of which `permutation` gives the input of type `x`, and the permutation of
-/// its result; `None` where the order of axes matters.
-fn one_input(op: &Op, permutation: &[usize], x: &TensorType) -> Option<(Op, Permutation)> {
+/// The operator that does the same to a tensor of which `permutation` gives the input, and the permutation of its result,
+/// from and to these types; `None` where the order of axes matters.
+fn one_input(op: &Op, permutation: &[usize], [x, output]: [&TensorType; 2]) -> Option<(Op, Permutation)> {
     let same = permutation.to_vec();
     let last_stays = permutation.last() == Some(&(permutation.len().wrapping_sub(1)));
     let order = permutation::inverse(permutation);
     match op {
-        Op::Unary(_) | Op::Cast | Op::Quantize => Some((op.clone(), same)),
-        Op::Dequantize => {
-            let whole = x.quantization.as_ref().is_none_or(|quantization| quantization.scales.len() == 1);
-            whole.then(|| (op.clone(), same))
+        Op::Unary(_) | Op::Cast(_) | Op::Quantize => Some((op.clone(), same)),
+        Op::Dequantize | Op::Reinterpret => {
+            let whole = |ty: &TensorType| ty.quantization.as_ref().is_none_or(|q| q.scales.len() == 1);
+            (whole(x) && whole(output)).then(|| (op.clone(), same))
         }
         // They work along the last axis, on each row for itself.
         Op::Softmax(_) | Op::FullyConnected(_) => last_stays.then(|| (op.clone(), same)),
-        Op::Pad(Pad { before, after, value }) => {
-            let pad = Pad { before: permuted(before, &order), after: permuted(after, &order), value: *value };
+        Op::Pad(Pad { before, after, mode }) => {
+            let pad = Pad { before: permuted(before, &order), after: permuted(after, &order), mode: *mode };
             Some((Op::Pad(pad), same))
         }
         Op::Slice(Slice { begin, step, size }) => {
@@ -116,16 +119,16 @@ fn one_input(op: &Op, permutation: &[usize], x: &TensorType) -> Option<(Op, Perm
             Some((Op::Slice(Slice { begin, step: permuted(step, &order), size }), same))
         }
         // A sum in another order could round otherwise.
-        Op::Mean(Mean { axes, keep_dims }) => {
+        Op::Reduce(Reduce { kind, axes, keep_dims }) => {
             let moved = permuted(permutation, axes);
-            let op = Op::Mean(Mean { axes: moved.clone(), keep_dims: *keep_dims });
+            let op = Op::Reduce(Reduce { kind: *kind, axes: moved.clone(), keep_dims: *keep_dims });
             let left = if *keep_dims { same } else { without(permutation, |axis| moved.contains(&axis)) };
             moved.is_sorted().then_some((op, left))
         }
-        Op::ArgMax(ArgMax { axis, keep_dims }) => {
-            let moved = permutation[*axis];
-            let op = Op::ArgMax(ArgMax { axis: moved, keep_dims: *keep_dims });
-            Some((op, if *keep_dims { same } else { without(permutation, |axis| axis == moved) }))
+        Op::Arg(arg) => {
+            let moved = permutation[arg.axis];
+            let op = Op::Arg(Arg { axis: moved, ..arg.clone() });
+            Some((op, if arg.keep_dims { same } else { without(permutation, |axis| axis == moved) }))
         }
         _ => None,
     }

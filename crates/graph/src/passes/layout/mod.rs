@@ -12,7 +12,7 @@ mod permutation;
 mod regroup;
 mod sweep;
 
-pub(super) use permutation::permuted_tensor;
+pub(super) use permutation::{moves_nothing, permuted_tensor};
 
 use crate::{Graph, GraphError, Op};
 
@@ -38,9 +38,7 @@ pub fn layout(graph: &mut Graph) -> Result<usize, GraphError> {
 /// How many elements Transposes move when the graph runs, and how many nodes it has.
 fn cost(graph: &Graph) -> (u64, usize) {
     let moves = graph.nodes.iter().filter(|node| match (&node.op, node.inputs.first()) {
-        (Op::Transpose(op), Some(Some(input))) => {
-            !permutation::moves_nothing(&graph.value(*input).ty.shape, &op.permutation)
-        }
+        (Op::Transpose(op), Some(Some(input))) => !moves_nothing(&graph.value(*input).ty.shape, &op.permutation),
         _ => false,
     });
     let elements = moves.flat_map(|node| &node.outputs).map(|id| graph.value(*id).ty.len() as u64).sum();

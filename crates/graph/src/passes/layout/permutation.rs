@@ -38,7 +38,7 @@ pub(super) fn order_between(own: &[usize], wanted: &[usize]) -> Permutation {
 }
 
 /// Whether the elements of a tensor of this shape stay in their order: only axes of size 1 move, or there is nothing to move.
-pub(super) fn moves_nothing(shape: &[usize], permutation: &[usize]) -> bool {
+pub(in crate::passes) fn moves_nothing(shape: &[usize], permutation: &[usize]) -> bool {
     let moved = permutation.iter().filter(|axis| shape[**axis] != 1);
     shape.contains(&0) || moved.is_sorted()
 }

@@ -3,7 +3,7 @@
 use kinglet_graph::ops::{Activation, BinaryKind, FullyConnected};
 use kinglet_graph::{DType, Op, ValueId};
 
-use super::{Problem, invalid, unsupported};
+use super::{Problem, invalid};
 use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
 
@@ -42,12 +42,34 @@ fn scaled(b: &mut Builder<'_>, x: ValueId, factor: f32) -> Result<ValueId, Probl
     b.binary(BinaryKind::Multiply, x, factor)
 }
 
-/// MatMul: the product of two matrices, or of stacks of them as NumPy multiplies those.
+/// MatMul: the product of two matrices, or of stacks of them.
 pub fn mat_mul(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    let (x, weights) = (op.input(b, 0)?, op.input(b, 1)?);
-    if b.ty(weights).shape.len() != 2 || b.ty(x).shape.is_empty() || b.dtype(x) != DType::F32 {
-        return unsupported(format!("of {:?} and {:?}", b.shape(x), b.shape(weights)));
+    let (x, y) = (op.input(b, 0)?, op.input(b, 1)?);
+    Ok(vec![product(b, x, y)?])
+}
+
+/// The product of matrices, of vectors, or of stacks of matrices, as NumPy's `matmul` multiplies them.
+pub fn product(b: &mut Builder<'_>, x: ValueId, y: ValueId) -> Result<ValueId, Problem> {
+    let (first, second) = (b.shape(x), b.shape(y));
+    if first.is_empty() || second.is_empty() {
+        return invalid("it multiplies a number without axes");
     }
-    let weights = b.transpose(weights, &[1, 0])?;
-    Ok(vec![b.emit(Op::FullyConnected(FullyConnected { activation: Activation::None }), &[x, weights])?])
+    // A vector is a matrix of one row, or of one column, and its axis is none of the result's.
+    let row = if let [depth] = first[..] { b.reshape(x, &[1, depth])? } else { x };
+    let column = if let [depth] = second[..] { b.reshape(y, &[depth, 1])? } else { y };
+    let known = second.len() == 2 && b.is_known(y) && b.dtype(x) == DType::F32;
+    let z = if known {
+        let weights = b.transpose(column, &[1, 0])?;
+        b.emit(Op::FullyConnected(FullyConnected { activation: Activation::None }), &[row, weights])?
+    } else {
+        b.emit(Op::MatMul, &[row, column])?
+    };
+    let mut shape = b.shape(z);
+    if first.len() == 1 {
+        shape.remove(shape.len() - 2);
+    }
+    if second.len() == 1 {
+        shape.pop();
+    }
+    b.reshape(z, &shape)
 }

@@ -4,13 +4,16 @@
 //! changed between versions of an operator is told apart by the version that the file imports. Axes, paddings, sizes and
 //! shapes that the file holds as tensors must be known when the model is read; they become attributes.
 
+mod conv_transpose;
 mod convolution;
 mod elementwise;
 mod matrix;
 mod normalization;
 mod pooling;
 mod quantization;
+mod resize;
 mod shape;
+mod softmax;
 mod spatial;
 
 use kinglet_graph::ValueId;
@@ -27,6 +30,7 @@ type Translation = fn(&mut Builder<'_>, &Operator<'_>) -> Result<Vec<ValueId>, P
 fn translation(domain: &str, name: &str) -> Option<Translation> {
     match domain {
         "" | "ai.onnx" => standard(name),
+        "com.microsoft" => microsoft(name),
         _ => None,
     }
 }
@@ -34,13 +38,15 @@ fn translation(domain: &str, name: &str) -> Option<Translation> {
 fn standard(name: &str) -> Option<Translation> {
     Some(match name {
         "Add" => |b, op| elementwise::binary(b, op, BinaryKind::Add),
-        "AveragePool" => |b, op| pooling::pool(b, op, PoolKind::Average),
+        "AveragePool" => pooling::average_pool,
         "BatchNormalization" => normalization::batch_normalization,
         "Cast" => elementwise::cast,
         "Clip" => elementwise::clip,
         "Concat" => shape::concat,
         "Constant" => shape::constant,
         "Conv" => convolution::conv,
+        "ConvInteger" => quantization::conv_integer,
+        "ConvTranspose" => conv_transpose::conv_transpose,
         "DequantizeLinear" => quantization::dequantize_linear,
         "Div" => |b, op| elementwise::binary(b, op, BinaryKind::Divide),
         "Dropout" => shape::identity,
@@ -50,31 +56,49 @@ fn standard(name: &str) -> Option<Translation> {
         "Gemm" => matrix::gemm,
         "GlobalAveragePool" => |b, op| pooling::global_pool(b, op, PoolKind::Average),
         "GlobalMaxPool" => |b, op| pooling::global_pool(b, op, PoolKind::Max),
+        "GroupNormalization" => normalization::group_normalization,
         "HardSwish" => |b, op| elementwise::unary(b, op, Unary::HardSwish),
         "Identity" => shape::identity,
+        "InstanceNormalization" => normalization::instance_normalization,
+        "LayerNormalization" => normalization::layer_normalization,
         "LeakyRelu" => elementwise::leaky_relu,
         "MatMul" => matrix::mat_mul,
-        "MaxPool" => |b, op| pooling::pool(b, op, PoolKind::Max),
+        "MatMulInteger" => quantization::mat_mul_integer,
+        "MaxPool" => pooling::max_pool,
         "Mul" => |b, op| elementwise::binary(b, op, BinaryKind::Multiply),
+        "QLinearConv" => quantization::qlinear_conv,
+        "QLinearMatMul" => quantization::qlinear_mat_mul,
         "QuantizeLinear" => quantization::quantize_linear,
         "Relu" => |b, op| elementwise::unary(b, op, Unary::Relu),
         "Reshape" => shape::reshape,
+        "Resize" => resize::resize,
         "Shape" => shape::shape,
         "Sigmoid" => |b, op| elementwise::unary(b, op, Unary::Logistic),
-        "Softmax" => normalization::softmax,
+        "Softmax" => softmax::softmax,
         "Sqrt" => |b, op| elementwise::unary(b, op, Unary::Sqrt),
         "Squeeze" => shape::squeeze,
         "Sub" => |b, op| elementwise::binary(b, op, BinaryKind::Subtract),
         "Tanh" => |b, op| elementwise::unary(b, op, Unary::Tanh),
         "Transpose" => shape::transpose,
         "Unsqueeze" => shape::unsqueeze,
+        "Upsample" => resize::upsample,
+        _ => return None,
+    })
+}
+
+/// What ONNX Runtime adds, and its quantizer writes.
+fn microsoft(name: &str) -> Option<Translation> {
+    Some(match name {
+        "QGemm" => quantization::qgemm,
+        "QLinearAdd" => |b, op| quantization::qlinear_binary(b, op, BinaryKind::Add),
+        "QLinearMul" => |b, op| quantization::qlinear_binary(b, op, BinaryKind::Multiply),
         _ => return None,
     })
 }
 
 /// Whether operators of this kind are supported.
-pub fn is_known(operator: &Operator<'_>) -> bool {
-    translation(&operator.node.domain, &operator.node.op_type).is_some()
+pub fn is_known(domain: &str, name: &str) -> bool {
+    translation(domain, name).is_some()
 }
 
 /// Adds an operator's nodes to the graph and gives the values of its outputs.

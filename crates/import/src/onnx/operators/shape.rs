@@ -129,8 +129,13 @@ pub fn transpose(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>,
 
 /// Concat along an axis.
 pub fn concat(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    let inputs = op.inputs(b)?;
+    let mut inputs = op.inputs(b)?;
     let Some(&first) = inputs.first() else { return invalid("it has no input") };
+    if inputs.iter().any(|id| !b.ty(*id).means_same(b.ty(first))) {
+        // The file joins integers as they are, whatever their scales.
+        inputs = inputs.into_iter().map(|id| b.plain(id)).collect::<Result<_, _>>()?;
+    }
+    let first = inputs[0];
     let axis = axis(op.int_or("axis", 1)?, b.ty(first).shape.len())?;
     Ok(vec![b.emit(Op::Concat(Concat { axis, activation: Activation::None }), &inputs)?])
 }
