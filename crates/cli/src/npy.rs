@@ -16,6 +16,33 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header that is read. One for 32 axes is shorter than a kilobyte.
 const LONGEST_HEADER: usize = 1 << 16;
 
+/// NumPy's own element types, with its codes of them.
+const KINDS: [(&str, DType); 12] = [
+    ("f4", DType::F32),
+    ("f2", DType::F16),
+    ("f8", DType::F64),
+    ("i1", DType::I8),
+    ("u1", DType::U8),
+    ("b1", DType::Bool),
+    ("i2", DType::I16),
+    ("u2", DType::U16),
+    ("i4", DType::I32),
+    ("u4", DType::U32),
+    ("i8", DType::I64),
+    ("u8", DType::U64),
+];
+
+/// The type that elements of a type have in a file: their own, or where NumPy has none like it, the smallest of its types
+/// that holds their values.
+pub fn stored_type(dtype: DType) -> DType {
+    match dtype {
+        own if KINDS.iter().any(|(_, known)| *known == own) => own,
+        DType::I4 | DType::I2 => DType::I8,
+        DType::U4 | DType::U2 => DType::U8,
+        _ => DType::F32,
+    }
+}
+
 /// An array in a file whose header was read: its type and shape can be checked before its elements take memory.
 #[derive(Debug)]
 pub struct Array<R> {
@@ -71,12 +98,17 @@ impl<R: Read> Array<R> {
     }
 }
 
-/// Writes a tensor in this machine's byte order.
+/// Writes a tensor in this machine's byte order, its elements as [`stored_type`] says.
 pub fn write(path: &Path, tensor: TensorRef<'_>) -> Result<()> {
+    let dtype = stored_type(tensor.ty.dtype);
     let write = || -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
-        file.write_all(&header(tensor.ty.dtype, &tensor.ty.shape))?;
-        file.write_all(tensor.view.bytes())?;
+        file.write_all(&header(dtype, &tensor.ty.shape))?;
+        if dtype == tensor.ty.dtype {
+            file.write_all(tensor.view.bytes())?;
+        } else {
+            file.write_all(Data::from_f64(dtype, &tensor.view.to_f64()).view().bytes())?;
+        }
         file.flush()
     };
     write().with_context(|| format!("cannot write {}", path.display()))
@@ -154,21 +186,14 @@ fn parse_header(text: &str) -> Result<Header> {
 
 fn parse_type(descr: &str) -> Result<(DType, bool)> {
     let (order, kind) = descr.split_at_checked(1).unwrap_or_default();
-    let dtype = match kind {
-        "f4" => DType::F32,
-        "f2" => DType::F16,
-        "i1" => DType::I8,
-        "u1" | "b1" => DType::U8,
-        "i4" => DType::I32,
-        "i8" => DType::I64,
-        _ => bail!(
-            "arrays of type {descr:?} are not supported; float32, float16, int8, uint8, bool, int32 and int64 are"
-        ),
+    let Some((_, dtype)) = KINDS.iter().find(|(known, _)| *known == kind) else {
+        let names: Vec<&str> = KINDS.iter().map(|(_, dtype)| dtype.name()).collect();
+        bail!("arrays of type {descr:?} are not supported; {} are", names.join(", "));
     };
     match order {
-        "<" => Ok((dtype, cfg!(target_endian = "big"))),
-        ">" => Ok((dtype, cfg!(target_endian = "little"))),
-        "|" | "=" => Ok((dtype, false)),
+        "<" => Ok((*dtype, cfg!(target_endian = "big"))),
+        ">" => Ok((*dtype, cfg!(target_endian = "little"))),
+        "|" | "=" => Ok((*dtype, false)),
         _ => bail!("byte order {order:?} is not known"),
     }
 }
@@ -180,14 +205,7 @@ fn swap_bytes(view: &mut ViewMut<'_>) {
 
 /// Magic, version and header; padded so that the elements begin at a multiple of 64 bytes, as the format asks.
 fn header(dtype: DType, shape: &[usize]) -> Vec<u8> {
-    let kind = match dtype {
-        DType::F32 => "f4",
-        DType::F16 => "f2",
-        DType::I8 => "i1",
-        DType::U8 => "u1",
-        DType::I32 => "i4",
-        DType::I64 => "i8",
-    };
+    let kind = KINDS.iter().find(|(_, known)| *known == dtype).map(|(kind, _)| kind).expect("a type that NumPy has");
     let order = match (dtype.size(), cfg!(target_endian = "little")) {
         (1, _) => '|',
         (_, true) => '<',
@@ -207,6 +225,8 @@ fn header(dtype: DType, shape: &[usize]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use kinglet::graph::element::Bool;
+
     use super::*;
 
     fn file(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
@@ -229,11 +249,26 @@ mod tests {
             Tensor::new([1, 2, 1], vec![0u8, 255]).unwrap(),
             Tensor::new([], vec![i64::MIN]).unwrap(),
             Tensor::new([0, 5], Vec::<i32>::new()).unwrap(),
+            Tensor::new([2], vec![f64::MIN_POSITIVE, -1e300]).unwrap(),
+            Tensor::new([2], vec![Bool::from(true), Bool::from(false)]).unwrap(),
+            Tensor::new([2, 1], vec![u16::MAX, 1]).unwrap(),
         ] {
             write(&path, tensor.as_ref()).unwrap();
             assert_eq!(Array::open(&path).unwrap().read().unwrap(), tensor);
             let bytes = std::fs::read(&path).unwrap();
             assert_eq!((bytes.len() - tensor.ty().bytes()) % 64, 0, "elements are aligned");
+        }
+    }
+
+    #[test]
+    fn types_that_numpy_has_not_are_widened() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.npy");
+        for (dtype, stored) in [(DType::BF16, DType::F32), (DType::F8E5M2, DType::F32), (DType::I4, DType::I8)] {
+            let tensor = Tensor::new([3], Data::from_f64(dtype, &[-2.0, 0.0, 1.0])).unwrap();
+            write(&path, tensor.as_ref()).unwrap();
+            let read = Array::open(&path).unwrap().read().unwrap();
+            assert_eq!(read, Tensor::new([3], Data::from_f64(stored, &[-2.0, 0.0, 1.0])).unwrap());
         }
     }
 
@@ -282,7 +317,7 @@ mod tests {
             (file(1, &ok, &[0; 9]), "more in the file"),
             (file(9, &ok, &[0; 8]), "version 9"),
             (file(1, &head("'<f4'", "True", "(2,)"), &[0; 8]), "Fortran order"),
-            (file(1, &head("'<f8'", "False", "(1,)"), &[0; 8]), "\"<f8\""),
+            (file(1, &head("'<c8'", "False", "(1,)"), &[0; 8]), "\"<c8\""),
             (file(1, &head("'|O'", "False", "(1,)"), &[0; 8]), "\"|O\""),
             (file(1, &head("''", "False", "(1,)"), &[0; 8]), "not supported"),
             (file(1, &head("[('a', '<f4')]", "False", "(1,)"), &[0; 8]), "records"),

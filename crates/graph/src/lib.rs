@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod element;
 mod error;
 pub mod fmath;
 mod graph;

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use crate::ops::{Activation, Unary, Window};
+use crate::ops::{Activation, PadMode, Unary, Window};
 use crate::{Graph, Node, Op, Quantization, TensorType, ValueId};
 
 /// The type as `int8[1, 2, 2, 8] scale 0.5 zero -3`: element type, shape, scale and zero point.
@@ -90,17 +90,32 @@ impl Display for Op {
             }
             Op::Unary(Unary::LeakyRelu { slope }) => write!(f, " slope {slope}"),
             Op::Pool2d(op) => write!(f, " kernel {:?}", op.kernel).and_then(|()| write_window(f, &op.window)),
-            Op::Mean(op) => write!(f, " axes {:?}{}", op.axes, kept(op.keep_dims)),
-            Op::Pad(op) => write!(f, " before {:?} after {:?} value {}", op.before, op.after, op.value),
+            Op::Reduce(op) => write!(f, " axes {:?}{}", op.axes, kept(op.keep_dims)),
+            Op::Pad(op) => match op.mode {
+                PadMode::Constant(value) => write!(f, " before {:?} after {:?} value {value}", op.before, op.after),
+                mode => write!(f, " before {:?} after {:?} {mode:?}", op.before, op.after),
+            },
             Op::Transpose(op) => write!(f, " permutation {:?}", op.permutation),
             Op::Concat(op) => write!(f, " axis {}", op.axis),
             Op::Slice(op) => write!(f, " begin {:?} step {:?}", op.begin, op.step),
             Op::Gather(op) => write!(f, " axis {} batch_dims {}", op.axis, op.batch_dims),
+            Op::GatherElements(op) => write!(f, " axis {}", op.axis),
+            Op::GatherNd(op) => write!(f, " batch_dims {}", op.batch_dims),
+            Op::ScatterNd(op) => write!(f, " {:?}", op.update),
             Op::Softmax(op) => write!(f, " beta {}", op.beta),
             Op::Resize(op) => write!(f, " {:?}", op.mode),
-            Op::ArgMax(op) => write!(f, " axis {}{}", op.axis, kept(op.keep_dims)),
+            Op::Arg(op) => {
+                write!(f, " axis {}{}{}", op.axis, kept(op.keep_dims), if op.last { " last" } else { "" })
+            }
+            Op::TopK(op) => {
+                write!(f, " axis {} {} {}", op.axis, if op.largest { "largest" } else { "smallest" }, op.k)
+            }
+            Op::NonMaxSuppression(op) => {
+                write!(f, " {:?} most {} overlap {} score {:?}", op.format, op.most, op.overlap, op.score)
+            }
             Op::FullyConnected(_) | Op::Binary(_) | Op::Unary(_) | Op::Prelu | Op::Reshape(_) => Ok(()),
-            Op::MatMul | Op::Cast | Op::Reinterpret | Op::Quantize | Op::Dequantize => Ok(()),
+            Op::Expand(_) | Op::Select => Ok(()),
+            Op::MatMul | Op::Cast(_) | Op::Reinterpret | Op::Quantize | Op::Dequantize => Ok(()),
         }?;
         match self.activation() {
             None | Some(Activation::None) => Ok(()),

@@ -4,9 +4,8 @@
 mod cases;
 
 use cases::{list, operator, tensor_type, text};
-use half::f16;
 use kinglet_graph::ops::{BinaryKind, PoolKind, ResizeKind};
-use kinglet_graph::{DType, Data, Op, Tensor, View};
+use kinglet_graph::{DType, Data, Op, Tensor};
 use serde_json::Value;
 
 #[test]
@@ -91,7 +90,7 @@ fn check(op: &Op, case: &Value) -> Result<(), String> {
 /// Whether elements are moved or compared and nothing is rounded.
 fn only_moves(op: &Op) -> bool {
     match op {
-        Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::Cast => true,
+        Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::Cast(_) => true,
         Op::Pool2d(op) => op.kind == PoolKind::Max,
         Op::Resize(op) => op.kind == ResizeKind::Nearest,
         Op::Binary(op) => matches!(op.kind, BinaryKind::Maximum | BinaryKind::Minimum),
@@ -100,26 +99,12 @@ fn only_moves(op: &Op) -> bool {
 }
 
 fn elements(tensor: &Tensor) -> Vec<f64> {
-    match tensor.as_ref().view {
-        View::F32(v) => v.iter().map(|x| f64::from(*x)).collect(),
-        View::F16(v) => v.iter().map(|x| x.to_f64()).collect(),
-        View::I8(v) => v.iter().map(|x| f64::from(*x)).collect(),
-        View::U8(v) => v.iter().map(|x| f64::from(*x)).collect(),
-        View::I32(v) => v.iter().map(|x| f64::from(*x)).collect(),
-        View::I64(v) => v.iter().map(|x| *x as f64).collect(),
-    }
+    tensor.as_ref().view.to_f64()
 }
 
 fn tensor(value: &Value) -> Tensor {
     let ty = tensor_type(value);
     let values: Vec<f64> = list(&value["values"]).iter().map(|x| x.as_f64().unwrap()).collect();
-    let data = match ty.dtype {
-        DType::F32 => Data::F32(values.iter().map(|x| *x as f32).collect()),
-        DType::F16 => Data::F16(values.iter().map(|x| f16::from_f64(*x)).collect()),
-        DType::I8 => Data::I8(values.iter().map(|x| *x as i8).collect()),
-        DType::U8 => Data::U8(values.iter().map(|x| *x as u8).collect()),
-        DType::I32 => Data::I32(values.iter().map(|x| *x as i32).collect()),
-        DType::I64 => Data::I64(values.iter().map(|x| *x as i64).collect()),
-    };
+    let data = Data::from_f64(ty.dtype, &values);
     Tensor::with_type(ty, data).unwrap()
 }

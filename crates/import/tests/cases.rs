@@ -1,5 +1,6 @@
 //! Small models of every operator, made by TensorFlow's converter (`tools/make_tflite_cases.py`), against the answers of its
-//! interpreter. `KINGLET_TFLITE_CASES` may name a directory of more such cases.
+//! interpreter, and ONNX models (`tools/make_onnx_cases.py`) against those of ONNX Runtime. `KINGLET_TFLITE_CASES` may name a
+//! directory of more such cases.
 
 mod common;
 
@@ -9,14 +10,14 @@ use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Execute, Tensor};
 
 #[test]
-fn answers_are_those_of_tensorflow() {
+fn answers_are_those_of_other_engines() {
     let mut directories = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"))];
     directories.extend(std::env::var_os("KINGLET_TFLITE_CASES").map(PathBuf::from));
     let mut models: Vec<PathBuf> = directories
         .iter()
         .flat_map(|directory| std::fs::read_dir(directory).unwrap())
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "tflite"))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tflite" || extension == "onnx"))
         .collect();
     models.sort();
     assert!(!models.is_empty());

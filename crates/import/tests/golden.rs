@@ -1,4 +1,4 @@
-//! Real models on real photographs: the reference executor answers what LiteRT answered.
+//! Real models on real photographs: the reference executor answers what LiteRT answered, and for ONNX what ONNX Runtime did.
 
 mod common;
 
@@ -44,4 +44,22 @@ fn too_far(data: &Path, name: &str) -> Vec<String> {
         }
     }
     far
+}
+
+#[test]
+fn a_float_onnx_model_answers_as_onnx_runtime_does() {
+    let Some(data) = common::data() else { return };
+    let name = "mobilenet_v2_imagenet.onnx";
+    let bytes = std::fs::read(data.join("models").join(name)).unwrap();
+    let graph = kinglet_import::import(&bytes, name).unwrap().graph;
+    let mut reference = Reference::new(&graph).unwrap();
+    for image in 0..IMAGES {
+        let read = |end: &str| common::read_npy(&data.join("golden").join(name).join(format!("{image:02}.{end}.npy")));
+        let output = reference.execute(&[read("in")]).unwrap().remove(0);
+        let (output, expected) = (common::numbers(&output), common::numbers(&read("out")));
+        let largest = expected.iter().copied().fold(0.0, f64::max);
+        let furthest = output.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        println!("{name} {image:02}: at most {:.1e} of the largest output apart", furthest / largest);
+        assert!(furthest <= 1e-4 * largest, "image {image:02}: {furthest} of {largest}");
+    }
 }

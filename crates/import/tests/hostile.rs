@@ -80,7 +80,7 @@ fn read(bytes: &[u8]) -> bool {
 fn seeds() -> Vec<Vec<u8>> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut paths: Vec<_> = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tflite"));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tflite" || extension == "onnx"));
     paths.sort();
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
@@ -105,8 +105,11 @@ fn mutated_files_are_read_or_refused() {
 
 #[test]
 fn every_cut_of_a_file_is_refused_or_read() {
-    let seed = seeds().into_iter().min_by_key(Vec::len).unwrap();
-    for length in 0..seed.len() {
-        read(&seed[..length]);
+    let (onnx, tflite): (Vec<_>, Vec<_>) = seeds().into_iter().partition(|seed| kinglet_import::onnx::is_model(seed));
+    for seeds in [onnx, tflite] {
+        let seed = seeds.into_iter().min_by_key(Vec::len).unwrap();
+        for length in 0..seed.len() {
+            read(&seed[..length]);
+        }
     }
 }

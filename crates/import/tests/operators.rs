@@ -141,7 +141,8 @@ fn shapes_are_resolved() {
 
 #[test]
 fn axes_are_counted_from_either_end() {
-    let mean = |axes: &[usize], keep_dims| vec![Op::Mean(Mean { axes: axes.to_vec(), keep_dims })];
+    let mean =
+        |axes: &[usize], keep_dims| vec![Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: axes.to_vec(), keep_dims })];
     assert_eq!(ops(MEAN, &[2, 3, 4], &[3], &[&[-1, 0, 2]], &[]), mean(&[0, 2], false));
     assert_eq!(ops(MEAN, &[2, 3, 4], &[2, 1, 4], &[&[1]], &[(0, Value::Bool(true))]), mean(&[1], true));
     let transpose = vec![Op::Transpose(Transpose { permutation: vec![2, 0, 1] })];
@@ -155,7 +156,7 @@ fn axes_are_counted_from_either_end() {
 
 #[test]
 fn padding() {
-    let pad = Pad { before: vec![0, 2], after: vec![1, 3], value: 0.0 };
+    let pad = Pad { before: vec![0, 2], after: vec![1, 3], mode: PadMode::Constant(0.0) };
     let mut file = File::default();
     let x = file.input("x", FLOAT32, &[2, 3]);
     let paddings = file.integers("p", &[0, 1, 2, 3]);
@@ -174,7 +175,7 @@ fn padding() {
     }
     file.operator(PADV2, &[x, paddings, value], &[y], &[]);
     let padded = import(&file).nodes.into_iter().find(|node| matches!(node.op, Op::Pad(_))).unwrap();
-    assert_eq!(padded.op, Op::Pad(Pad { value: 2.5, ..pad }));
+    assert_eq!(padded.op, Op::Pad(Pad { mode: PadMode::Constant(2.5), ..pad }));
 }
 
 #[test]
@@ -262,7 +263,7 @@ fn the_index_of_the_largest() {
         let y = file.output("y", code, &[2]);
         file.operator(ARG_MAX, &[x, axis], &[y], &[]);
         let graph = import(&file);
-        assert_eq!(graph.nodes[0].op, Op::ArgMax(ArgMax { axis: 1, keep_dims: false }));
+        assert_eq!(graph.nodes[0].op, Op::Arg(Arg { kind: ArgKind::Max, last: false, axis: 1, keep_dims: false }));
         assert_eq!(graph.value(graph.outputs[0]).ty.dtype, dtype);
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use kinglet::graph::{Data, Execute, reference::Reference};
+use kinglet::graph::{Execute, reference::Reference};
 use kinglet::import::{ImportError, onnx};
 use kinglet::{Error, Model, OpenOptions, SessionOptions, Tensor};
 
@@ -254,23 +254,13 @@ fn compare(results: &[Tensor], expected: &[(String, Tensor)], tolerance: &[f64])
         }
         let close =
             |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= absolute + relative * b.abs();
+        let numbers = |tensor: &Tensor| tensor.as_ref().view.to_f64();
         let pairs = numbers(result).into_iter().zip(numbers(expected)).enumerate();
         if let Some((index, (a, b))) = pairs.into_iter().find(|(_, (a, b))| !close(*a, *b)) {
             return Err(format!("element {index} of {name} is {a}, not {b}"));
         }
     }
     Ok(())
-}
-
-fn numbers(tensor: &Tensor) -> Vec<f64> {
-    match tensor.data() {
-        Data::F32(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::F16(values) => values.iter().map(|&value| value.to_f64()).collect(),
-        Data::I8(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::U8(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::I32(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::I64(values) => values.iter().map(|&value| value as f64).collect(),
-    }
 }
 
 /// The page about operators.

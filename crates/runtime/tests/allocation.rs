@@ -4,7 +4,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kinglet_graph::ops::{Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, Mean, Reshape, Softmax, Window};
+use kinglet_graph::ops::{
+    Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, Reduce, ReduceKind, Reshape, Softmax, Window,
+};
 use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Execute, Graph, Op, Quantization, Tensor, TensorType};
 use kinglet_runtime::{Session, SessionOptions};
@@ -71,7 +73,12 @@ fn inverted_residual(size: usize) -> Graph {
     graph.add_node("project", conv(Activation::None), vec![Some(filtered), Some(w[2])], vec![projected]);
     let add = Binary { kind: BinaryKind::Add, activation: Activation::None };
     graph.add_node("add", Op::Binary(add), vec![Some(x), Some(projected)], vec![sum]);
-    graph.add_node("mean", Op::Mean(Mean { axes: vec![1, 2], keep_dims: true }), vec![Some(sum)], vec![mean]);
+    graph.add_node(
+        "mean",
+        Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: true }),
+        vec![Some(sum)],
+        vec![mean],
+    );
     graph.add_node("flatten", Op::Reshape(Reshape { shape: vec![1, 16] }), vec![Some(mean)], vec![flat]);
     graph.add_node("softmax", Op::Softmax(Softmax { beta: 1.0 }), vec![Some(flat)], vec![probabilities]);
     graph.inputs = vec![x];

@@ -1,8 +1,8 @@
 //! Graphs at the edge of what is valid: the runtime gives the reference's bytes, or refuses with a reason.
 
 use kinglet_graph::ops::{
-    Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Reshape, Unary,
-    Window,
+    Activation, Binary, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce, ReduceKind,
+    Reshape, Unary, Window,
 };
 use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Execute, Graph, Op, Tensor, TensorType, ValueId, ViewMut};
@@ -80,7 +80,7 @@ fn tensors_without_elements() {
         (fully_connected(), vec![vec![4, 0], vec![3, 0]]),
         (fully_connected(), vec![vec![0, 4], vec![3, 4]]),
         (Op::Pool2d(pool), vec![vec![1, 4, 5, 0]]),
-        (Op::Mean(Mean { axes: vec![1, 2], keep_dims: true }), vec![vec![2, 4, 5, 0]]),
+        (Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: true }), vec![vec![2, 4, 5, 0]]),
         (add(), vec![vec![1, 0], vec![1, 0]]),
     ];
     for dtype in [DType::F32, DType::I8, DType::U8] {
@@ -137,7 +137,7 @@ fn floats_that_are_no_numbers_and_zeros_of_either_sign() {
         let pool = |kind| Op::Pool2d(Pool2d { kind, kernel: [1, 2], window: window(0), activation });
         output(&mut graph, pool(PoolKind::Max), &[x]);
         output(&mut graph, pool(PoolKind::Average), &[x]);
-        output(&mut graph, Op::Mean(Mean { axes: vec![1, 2], keep_dims: false }), &[x]);
+        output(&mut graph, Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: false }), &[x]);
         output(&mut graph, Op::Binary(Binary { kind: BinaryKind::Add, activation }), &[x, x]);
         let values = [0.0, -0.0, f32::NAN, -0.0, 0.0, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::NAN, -0.0, 3.0];
         let elements: Vec<f32> = values.into_iter().cycle().take(120).collect();

@@ -2,8 +2,8 @@
 //! with every instruction set, for int8 and uint8 models and for floats.
 
 use kinglet_graph::ops::{
-    Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Reshape,
-    Softmax, Unary, Window,
+    Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce,
+    ReduceKind, Reshape, Softmax, Unary, Window,
 };
 use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Data, Execute, Graph, Op, Quantization, Tensor, TensorType, ValueId};
@@ -180,7 +180,7 @@ impl Builder {
         let x = self.image();
         let axes = [vec![1, 2], vec![1], vec![3], vec![1, 2, 3]][self.size(0, 3)].clone();
         let keep_dims = self.size(0, 1) == 0;
-        self.node(Op::Mean(Mean { axes, keep_dims }), vec![x], None)
+        self.node(Op::Reduce(Reduce { kind: ReduceKind::Mean, axes, keep_dims }), vec![x], None)
     }
 
     fn binary(&mut self) -> Option<ValueId> {
@@ -229,7 +229,11 @@ impl Builder {
         let depthwise = DepthwiseConv2d { window, multiplier: 1, activation: self.activation() };
         let y = self.node(Op::DepthwiseConv2d(depthwise), vec![x, weights, bias], None)?;
         let joined = self.node(Op::Concat(Concat { axis: 3, activation: Activation::None }), vec![x, y, x], None)?;
-        let mean = self.node(Op::Mean(Mean { axes: vec![1, 2], keep_dims: true }), vec![joined], None)?;
+        let mean = self.node(
+            Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: true }),
+            vec![joined],
+            None,
+        )?;
         let [images, .., channels] = self.shape(mean)[..] else { return None };
         let reshape = Op::Reshape(Reshape { shape: vec![images, channels] });
         let flat = self.node(reshape, vec![mean], Some(mean))?;

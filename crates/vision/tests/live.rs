@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kinglet_runtime::graph::ops::{Mean, Op};
+use kinglet_runtime::graph::ops::{Op, Reduce, ReduceKind};
 use kinglet_runtime::graph::{DType, Graph, TensorType};
 use kinglet_vision::classifier::{Classifier, PreprocessOptions, Recipe};
 use kinglet_vision::frame::{Frame, Picture};
@@ -91,7 +91,12 @@ fn classifier() -> Classifier {
     let mut graph = Graph::default();
     let picture = graph.add_value("picture", TensorType::new(DType::F32, [1, 8, 8, 3]));
     let means = graph.add_value("means", TensorType::new(DType::F32, [1, 3]));
-    graph.add_node("mean", Op::Mean(Mean { axes: vec![1, 2], keep_dims: false }), vec![Some(picture)], vec![means]);
+    graph.add_node(
+        "mean",
+        Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: false }),
+        vec![Some(picture)],
+        vec![means],
+    );
     (graph.inputs, graph.outputs) = (vec![picture], vec![means]);
     let labels = ["red", "green", "blue"].map(str::to_owned).into();
     Classifier::new(Recipe { graph: &graph, labels, preprocess: PreprocessOptions::default() }).unwrap()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use kinglet::graph::reference::Reference;
-use kinglet::graph::{Execute, Graph, TensorType, ValueId};
+use kinglet::graph::{Data, Execute, Graph, TensorType, ValueId};
 use kinglet::kernels::table::Choice;
 use kinglet::{DType, Tensor};
 use serde::Serialize;
@@ -152,20 +152,23 @@ fn read_input(graph: &Graph, id: ValueId, file: &Path) -> Result<Tensor> {
     let array = Array::open(file)?;
     check(&value.name, &value.ty, array.dtype(), array.shape())?;
     let tensor = array.read()?;
+    let own = tensor.data().dtype() == value.ty.dtype;
+    let data = if own { tensor.data().clone() } else { Data::from_f64(value.ty.dtype, &tensor.data().view().to_f64()) };
     // The file says nothing of scale and zero point: they are the model's.
-    Ok(Tensor::with_type(value.ty.clone(), tensor.data().clone())?)
+    Ok(Tensor::with_type(value.ty.clone(), data)?)
 }
 
 /// Says how an array differs from what the model takes, and what to do about it.
 fn check(name: &str, ty: &TensorType, dtype: DType, shape: &[usize]) -> Result<()> {
-    if dtype != ty.dtype {
+    let stored = npy::stored_type(ty.dtype);
+    if dtype != stored {
         let how = match &ty.quantization {
             Some(q) if dtype == DType::F32 && q.scales.len() == 1 => {
                 format!(": quantize it, round(x / {}) + {}", q.scale(), q.zero_point())
             }
-            _ => format!(": convert it with astype(\"{}\")", ty.dtype),
+            _ => format!(": convert it with astype(\"{stored}\")"),
         };
-        bail!("the array is {dtype}, and the input {name} takes {}{how}", ty.dtype);
+        bail!("the array is {dtype}, and the input {name} takes {stored}{how}");
     }
     if shape == ty.shape {
         return Ok(());

@@ -1,26 +1,44 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
 use super::Activation;
-use super::operands::{Bytes, float_or_quantized, floats, floats_mut, one_of, operand, required, unchecked};
+use super::operands::{Bytes, float_or_quantized, number, one_of, operand, plain, required, unchecked};
 use super::walk::{Walk, broadcast, broadcast_shape};
+use crate::element::{Bool, Number};
 use crate::qmath::{AddParameters, DivideParameters, MultiplyParameters, Rescale};
-use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, ViewMut};
+use crate::tensor::{Slices, each_number};
+use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View};
 
 /// Which function of two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BinaryKind {
-    /// a + b
+    /// a + b; integers wrap around, here and below.
     Add,
     /// a − b
     Subtract,
     /// a · b
     Multiply,
-    /// a / b
+    /// a / b; of integers, cut toward zero, and 0 for a division by 0.
     Divide,
     /// The larger.
     Maximum,
     /// The smaller.
     Minimum,
+    /// a to the b.
+    Power,
+    /// a = b, a truth value like all below.
+    Equal,
+    /// a < b
+    Less,
+    /// a ≤ b
+    LessOrEqual,
+    /// a > b
+    Greater,
+    /// a ≥ b
+    GreaterOrEqual,
+    /// Both, of truth values.
+    And,
+    /// One or both, of truth values.
+    Or,
 }
 
 impl BinaryKind {
@@ -33,42 +51,55 @@ impl BinaryKind {
             BinaryKind::Divide => "Divide",
             BinaryKind::Maximum => "Maximum",
             BinaryKind::Minimum => "Minimum",
+            BinaryKind::Power => "Power",
+            BinaryKind::Equal => "Equal",
+            BinaryKind::Less => "Less",
+            BinaryKind::LessOrEqual => "LessOrEqual",
+            BinaryKind::Greater => "Greater",
+            BinaryKind::GreaterOrEqual => "GreaterOrEqual",
+            BinaryKind::And => "And",
+            BinaryKind::Or => "Or",
         }
     }
 
-    /// Comparisons are written out, because CPUs disagree on which zero `f32::max` gives for −0 and 0.
-    fn float(self, a: f32, b: f32) -> f32 {
+    /// Whether the result is a truth value.
+    pub fn is_predicate(self) -> bool {
+        use BinaryKind::{And, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Or};
+        matches!(self, Equal | Less | LessOrEqual | Greater | GreaterOrEqual | And | Or)
+    }
+
+    /// The function's number. Comparisons are written out, because CPUs disagree on which zero `f32::max` gives for −0 and 0.
+    fn number<N: Number>(self, a: N, b: N) -> N {
         match self {
-            BinaryKind::Add => a + b,
-            BinaryKind::Subtract => a - b,
-            BinaryKind::Multiply => a * b,
-            BinaryKind::Divide => a / b,
-            BinaryKind::Maximum => {
-                if a > b {
-                    a
+            BinaryKind::Add => a.add(b),
+            BinaryKind::Subtract => a.subtract(b),
+            BinaryKind::Multiply => a.multiply(b),
+            BinaryKind::Divide => a.divide(b),
+            BinaryKind::Maximum if a > b => a,
+            BinaryKind::Minimum if a < b => a,
+            BinaryKind::Maximum | BinaryKind::Minimum => b,
+            BinaryKind::Power => a.power(b),
+            predicate => {
+                if predicate.holds(a, b) {
+                    N::ONE
                 } else {
-                    b
-                }
-            }
-            BinaryKind::Minimum => {
-                if a < b {
-                    a
-                } else {
-                    b
+                    N::ZERO
                 }
             }
         }
     }
 
-    /// Integers wrap around; their division is refused by the check.
-    fn integer(self, a: i64, b: i64) -> i64 {
+    /// The function's truth value; that of a number is whether it is another than 0.
+    fn holds<N: Number>(self, a: N, b: N) -> bool {
         match self {
-            BinaryKind::Add => a.wrapping_add(b),
-            BinaryKind::Subtract => a.wrapping_sub(b),
-            BinaryKind::Multiply => a.wrapping_mul(b),
-            BinaryKind::Divide => a.checked_div(b).unwrap_or(0),
-            BinaryKind::Maximum => a.max(b),
-            BinaryKind::Minimum => a.min(b),
+            BinaryKind::Equal => a == b,
+            BinaryKind::Less => a < b,
+            BinaryKind::LessOrEqual => a <= b,
+            BinaryKind::Greater => a > b,
+            BinaryKind::GreaterOrEqual => a >= b,
+            BinaryKind::And => a != N::ZERO && b != N::ZERO,
+            BinaryKind::Or => a != N::ZERO || b != N::ZERO,
+            number => number.number(a, b) != N::ZERO,
         }
     }
 }
@@ -103,6 +134,10 @@ impl Quantized {
             BinaryKind::Divide => Quantized::Divide(DivideParameters::new(a, b, output, activation)?),
             BinaryKind::Maximum => Quantized::Maximum(rescale(a)?, rescale(b)?),
             BinaryKind::Minimum => Quantized::Minimum(rescale(a)?, rescale(b)?),
+            other => {
+                let problem = format!("has a scale, and {} has no quantized form", other.name());
+                return Err(GraphError::Quantization { what: "output".into(), problem });
+            }
         })
     }
 
@@ -124,10 +159,14 @@ impl Binary {
 
     pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
         let (a, b) = (required(inputs, 0)?, required(inputs, 1)?);
-        if matches!(a.dtype, DType::I32 | DType::I64) {
+        if self.kind.is_predicate() {
+            return self.check_predicate(a, b, output);
+        }
+        if a.dtype.is_number() && a.quantization.is_none() {
+            plain(&[("second input", b), ("output", output)])?;
             one_of(b, "second input", &[a.dtype], "it is of the first one's type")?;
             one_of(output, "output", &[a.dtype], "it is of the inputs' type")?;
-            if self.kind == BinaryKind::Divide || self.activation != Activation::None {
+            if a.dtype.is_integer() && self.activation != Activation::None {
                 let name = self.kind.name();
                 return Err(GraphError::Attribute(format!("{name} with {:?} has no integer form", self.activation)));
             }
@@ -140,35 +179,80 @@ impl Binary {
         Ok(())
     }
 
+    fn check_predicate(&self, a: &TensorType, b: &TensorType, output: &TensorType) -> Result<(), GraphError> {
+        plain(&[("first input", a), ("second input", b)])?;
+        match self.kind {
+            BinaryKind::And | BinaryKind::Or => one_of(a, "first input", &[DType::Bool], "it is of truth values")?,
+            BinaryKind::Equal if a.dtype == DType::Bool => (),
+            _ => number(a, "first input")?,
+        }
+        one_of(b, "second input", &[a.dtype], "it is of the first one's type")?;
+        one_of(output, "output", &[DType::Bool], "it is a truth value")?;
+        if self.activation != Activation::None {
+            return Err(GraphError::Attribute(format!("{:?} is not for truth values", self.activation)));
+        }
+        Ok(())
+    }
+
     pub(super) fn eval(&self, inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
         let (a, b) = (operand(inputs, 0)?, operand(inputs, 1)?);
         let shape = output.ty.shape.as_slice();
         let walk = Walk::new(shape, [0, 0], [broadcast(&a.ty.shape, shape), broadcast(&b.ty.shape, shape)]);
-        match (a.view, b.view, &mut output.view) {
-            (View::F32(_), ..) => {
-                let (a, b) = (floats(&a)?, floats(&b)?);
-                for ([i, j], out) in walk.zip(floats_mut(output)?) {
-                    *out = self.activation.clamp(self.kind.float(a[i], b[j]));
-                }
+        if output.ty.quantization.is_some() {
+            let formula = Quantized::new(self, a.ty, b.ty, output.ty)?;
+            let (a, b) = (Bytes::new(&a)?, Bytes::new(&b)?);
+            for ([i, j], out) in walk.zip(output.view.bytes_mut()) {
+                *out = formula.apply(a.get(i), b.get(j)) as u8;
             }
-            (View::I32(a), View::I32(b), ViewMut::I32(out)) => {
-                for ([i, j], out) in walk.zip(out.iter_mut()) {
-                    *out = self.kind.integer(a[i].into(), b[j].into()) as i32;
-                }
+            return Ok(());
+        }
+        match a.view {
+            View::Bool(elements) => self.predicate(walk, elements, b.view, output),
+            view => each_number!(
+                view,
+                View,
+                |elements| match self.kind.is_predicate() {
+                    true => self.predicate(walk, elements, b.view, output),
+                    false => self.numbers(walk, elements, b.view, output),
+                },
+                Err(unchecked())
+            ),
+        }
+    }
+
+    fn numbers<T: Slices>(
+        &self,
+        walk: Walk<'_, 2>,
+        a: &[T],
+        b: View<'_>,
+        output: &mut TensorMut<'_>,
+    ) -> Result<(), GraphError> {
+        let is_float = output.ty.dtype.is_float();
+        let (b, out) = (T::of(b)?, T::of_mut(&mut output.view)?);
+        let (min, max) = self.activation.bounds();
+        let (min, max) = (T::Wide::from_f64(min.into()), T::Wide::from_f64(max.into()));
+        for ([i, j], out) in walk.zip(out) {
+            let mut result = self.kind.number(a[i].widen(), b[j].widen());
+            if is_float {
+                // As `Activation::clamp`: without an activation NaN becomes minus infinity, too.
+                let raised = if result > min { result } else { min };
+                result = if raised < max { raised } else { max };
             }
-            (View::I64(a), View::I64(b), ViewMut::I64(out)) => {
-                for ([i, j], out) in walk.zip(out.iter_mut()) {
-                    *out = self.kind.integer(a[i], b[j]);
-                }
-            }
-            (View::I8(_) | View::U8(_), ..) => {
-                let formula = Quantized::new(self, a.ty, b.ty, output.ty)?;
-                let (a, b) = (Bytes::new(&a)?, Bytes::new(&b)?);
-                for ([i, j], out) in walk.zip(output.view.bytes_mut()) {
-                    *out = formula.apply(a.get(i), b.get(j)) as u8;
-                }
-            }
-            _ => return Err(unchecked()),
+            *out = T::narrow(result);
+        }
+        Ok(())
+    }
+
+    fn predicate<T: Slices>(
+        &self,
+        walk: Walk<'_, 2>,
+        a: &[T],
+        b: View<'_>,
+        output: &mut TensorMut<'_>,
+    ) -> Result<(), GraphError> {
+        let (b, out) = (T::of(b)?, Bool::of_mut(&mut output.view)?);
+        for ([i, j], out) in walk.zip(out) {
+            *out = self.kind.holds(a[i].widen(), b[j].widen()).into();
         }
         Ok(())
     }

@@ -1,48 +1,93 @@
 //! Changes of the element type: of the numbers as they are, into quantized ones, and out of them.
 
-use half::f16;
-
 use super::Activation;
 use super::operands::{Bytes, floats, one_of, operand, required, unchecked, unsupported};
 use super::walk::Walk;
+use crate::element::{Element, F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, F8E8M0, Number, Round};
 use crate::qmath::{self, Rescale};
+use crate::tensor::each_type;
 use crate::{DType, GraphError, MAX_RANK, TensorMut, TensorRef, TensorType, View, ViewMut};
 
-pub(super) fn check_cast(inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
-    for (what, ty) in [("input", required(inputs, 0)?), ("output", output)] {
-        if ty.quantization.is_some() {
-            let problem = "has a scale; Quantize and Dequantize convert quantized numbers".to_owned();
-            return Err(GraphError::Quantization { what: what.to_owned(), problem });
-        }
-    }
-    Ok(())
+/// Another element type, the same numbers: ONNX's Cast. Floats become the nearest ones, ties to even; a float becomes an
+/// integer by cutting it toward zero, and stops at the bounds; integers keep their low bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cast {
+    /// Whether what is beyond the largest number of an 8-bit float becomes that number, not what the format has for it.
+    pub saturate: bool,
+    /// How numbers become powers of two, the type [`F8E8M0`].
+    pub round: Round,
 }
 
-/// Floats are cut to integers toward zero and stop at their bounds, integers wrap around.
-pub(super) fn eval_cast(inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
-    macro_rules! cast {
-        ($from:expr, |$x:ident| $float:expr) => {
-            match &mut output.view {
-                ViewMut::F32(out) => out.iter_mut().zip($from).for_each(|(out, $x)| *out = $float as f32),
-                ViewMut::F16(out) => {
-                    out.iter_mut().zip($from).for_each(|(out, $x)| *out = f16::from_f64($float as f64))
-                }
-                ViewMut::I8(out) => out.iter_mut().zip($from).for_each(|(out, $x)| *out = $float as i8),
-                ViewMut::U8(out) => out.iter_mut().zip($from).for_each(|(out, $x)| *out = $float as u8),
-                ViewMut::I32(out) => out.iter_mut().zip($from).for_each(|(out, $x)| *out = $float as i32),
-                ViewMut::I64(out) => out.iter_mut().zip($from).for_each(|(out, $x)| *out = $float as i64),
+/// ONNX's defaults.
+impl Default for Cast {
+    fn default() -> Cast {
+        Cast { saturate: true, round: Round::Up }
+    }
+}
+
+impl Cast {
+    pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
+        for (what, ty) in [("input", required(inputs, 0)?), ("output", output)] {
+            if ty.quantization.is_some() {
+                let problem = "has a scale; Quantize and Dequantize convert quantized numbers".to_owned();
+                return Err(GraphError::Quantization { what: what.to_owned(), problem });
             }
+        }
+        Ok(())
+    }
+
+    pub(super) fn eval(&self, inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
+        each_type!(operand(inputs, 0)?.view, View, |from| self.widen(from, &mut output.view));
+        Ok(())
+    }
+
+    /// Casts a block at a time by way of the type that operators compute with: as many loops as there are types twice, not
+    /// squared.
+    fn widen<T: Element>(&self, from: &[T], to: &mut ViewMut<'_>) {
+        let mut wide = [T::Wide::default(); BLOCK];
+        for (block, from) in from.chunks(BLOCK).enumerate() {
+            wide.iter_mut().zip(from).for_each(|(wide, x)| *wide = x.widen());
+            let (start, wide) = (block * BLOCK, &mut wide[..from.len()]);
+            if self.saturate {
+                saturate(wide, to.dtype());
+            }
+            match &mut *to {
+                ViewMut::F8E8M0(out) => {
+                    let scale = |x: &T::Wide| F8E8M0::from_f64(x.to_f64_odd(), self.round, self.saturate);
+                    out[start..].iter_mut().zip(wide).for_each(|(out, x)| *out = scale(x));
+                }
+                other => each_type!(other, ViewMut, |out| narrow(wide, &mut out[start..])),
+            }
+        }
+    }
+}
+
+/// Elements that are cast at a time.
+const BLOCK: usize = 64;
+
+fn narrow<N: Number, T: Element>(wide: &[N], out: &mut [T]) {
+    out.iter_mut().zip(wide).for_each(|(out, x)| *out = T::cast(*x));
+}
+
+/// Clamps numbers to the bounds of an 8-bit float. Those that are none stay.
+fn saturate<N: Number>(numbers: &mut [N], dtype: DType) {
+    let max = N::from_f64(f64::from(match dtype {
+        DType::F8E4M3FN => F8E4M3FN::max(),
+        DType::F8E4M3FNUZ => F8E4M3FNUZ::max(),
+        DType::F8E5M2 => F8E5M2::max(),
+        DType::F8E5M2FNUZ => F8E5M2FNUZ::max(),
+        _ => return,
+    }));
+    let min = if N::LOWEST < N::ZERO { N::ZERO.subtract(max) } else { N::ZERO };
+    for x in numbers {
+        *x = if *x > max {
+            max
+        } else if *x < min {
+            min
+        } else {
+            *x
         };
     }
-    match operand(inputs, 0)?.view {
-        View::F32(from) => cast!(from, |x| *x),
-        View::F16(from) => cast!(from, |x| x.to_f32()),
-        View::I8(from) => cast!(from, |x| *x),
-        View::U8(from) => cast!(from, |x| *x),
-        View::I32(from) => cast!(from, |x| *x),
-        View::I64(from) => cast!(from, |x| *x),
-    }
-    Ok(())
 }
 
 pub(super) fn check_quantize(inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {

@@ -1,7 +1,7 @@
 //! Tensors joined along an axis.
 
 use super::Activation;
-use super::operands::{Bytes, float_or_quantized, is_integer, moves, operand, required, same_elements};
+use super::operands::{Bytes, float_or_quantized, moves, operand, required, same_elements};
 use crate::qmath::Rescale;
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, ViewMut};
 
@@ -39,7 +39,7 @@ impl Concat {
     pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
         for index in 0..inputs.len() {
             let input = required(inputs, index)?;
-            if is_integer(output) || output.dtype == DType::F16 {
+            if output.quantization.is_none() && output.dtype != DType::F32 {
                 moves(input, output)?;
                 if self.activation != Activation::None {
                     return Err(GraphError::Attribute(format!("{:?} has no integer form", self.activation)));

@@ -1,9 +1,10 @@
 //! Slices picked along an axis by index.
 
-use super::operands::{moves, one_of, operand, required, same_elements, unchecked};
-use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View};
+use super::operands::{index_in, moves, one_of, operand, required, same_elements};
+use crate::{DType, GraphError, TensorMut, TensorRef, TensorType};
 
-/// Picks slices of a tensor along an axis; a negative or too large index is an error.
+/// Picks slices of a tensor along an axis; a negative index counts from the end, and one beyond it is an error of the
+/// run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gather {
     /// The axis that is indexed.
@@ -48,10 +49,7 @@ impl Gather {
         // Output rows are numbered by batch, outer index and place among the batch's indices.
         let source = |row: usize| -> Result<usize, GraphError> {
             let (block, place) = (row / each, row % each);
-            let index = at(indices.view, block / outer * each + place)?;
-            let index = usize::try_from(index).ok().filter(|index| *index < size).ok_or_else(|| {
-                GraphError::Attribute(format!("the index {index} lies outside axis {} of {shape:?}", self.axis))
-            })?;
+            let index = index_in(indices.view, block / outer * each + place, size)?;
             Ok((block * size + index) * inner)
         };
         same_elements!(x.view, &mut output.view, |from, to| {
@@ -61,13 +59,5 @@ impl Gather {
             }
         });
         Ok(())
-    }
-}
-
-fn at(indices: View<'_>, place: usize) -> Result<i64, GraphError> {
-    match indices {
-        View::I32(indices) => Ok(indices[place].into()),
-        View::I64(indices) => Ok(indices[place]),
-        _ => Err(unchecked()),
     }
 }

@@ -1,8 +1,10 @@
 //! Matrix product of two tensors that both may change from run to run.
 
-use super::operands::{one_of, operand, required, unchecked, unsupported};
+use super::operands::{number, one_of, operand, plain, required, unchecked, unsupported};
 use super::walk::{Walk, broadcast, broadcast_shape};
-use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, ViewMut};
+use crate::element::Number;
+use crate::tensor::{Slices, each_number};
+use crate::{GraphError, TensorMut, TensorRef, TensorType, View};
 
 /// The matrices of a tensor: the shape of the stack, rows and columns of each.
 fn matrices<'a>(ty: &'a TensorType, what: &str) -> Result<(&'a [usize], usize, usize), GraphError> {
@@ -33,27 +35,20 @@ pub(super) fn infer(inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphE
 
 pub(super) fn check(inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
     let (a, b) = (required(inputs, 0)?, required(inputs, 1)?);
-    one_of(a, "first input", &[DType::F32, DType::I32, DType::I64], "the operator takes float32, int32 or int64")?;
+    number(a, "first input")?;
+    plain(&[("first input", a), ("second input", b), ("output", output)])?;
     for (what, ty) in [("second input", b), ("output", output)] {
         one_of(ty, what, &[a.dtype], "it is of the first input's type")?;
     }
     Ok(())
 }
 
+/// Sums are made in the type that operators compute with, and rounded once; integers wrap around.
 pub(super) fn eval(inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
     let (a, b) = (operand(inputs, 0)?, operand(inputs, 1)?);
     let product = Product::new(a.ty, b.ty, output.ty)?;
-    match (a.view, b.view, &mut output.view) {
-        (View::F32(a), View::F32(b), ViewMut::F32(out)) => product.each(a, b, out, 0.0, |sum, a, b| sum + a * b),
-        (View::I32(a), View::I32(b), ViewMut::I32(out)) => {
-            product.each(a, b, out, 0, |sum, a, b| sum.wrapping_add(a.wrapping_mul(b)));
-        }
-        (View::I64(a), View::I64(b), ViewMut::I64(out)) => {
-            product.each(a, b, out, 0, |sum, a, b| sum.wrapping_add(a.wrapping_mul(b)));
-        }
-        (_, _, out) => return Err(unsupported("output", "the operator takes float32, int32 or int64", out.dtype())),
-    }
-    Ok(())
+    let other = Err(unsupported("first input", "the operator takes numbers", a.ty.dtype));
+    each_number!(a.view, View, |a| product.eval(a, b.view, output), other)
 }
 
 /// Sizes of the matrices of a product, and how the stacks are walked.
@@ -72,18 +67,21 @@ impl<'a> Product<'a> {
         Ok(Product { stacks: [first, second, third], rows, depth, columns })
     }
 
-    fn each<T: Copy>(&self, a: &[T], b: &[T], out: &mut [T], zero: T, add: impl Fn(T, T, T) -> T) {
+    fn eval<T: Slices>(&self, a: &[T], b: View<'_>, output: &mut TensorMut<'_>) -> Result<(), GraphError> {
+        let (b, out) = (T::of(b)?, T::of_mut(&mut output.view)?);
         let Product { stacks: [first, second, stack], rows, depth, columns } = *self;
         if rows * columns == 0 {
-            return;
+            return Ok(());
         }
         let walk = Walk::new(stack, [0, 0], [broadcast(first, stack), broadcast(second, stack)]);
         for ([i, j], out) in walk.zip(out.chunks_exact_mut(rows * columns)) {
             let (a, b) = (&a[i * rows * depth..], &b[j * depth * columns..]);
             for (index, out) in out.iter_mut().enumerate() {
                 let (row, column) = (index / columns, index % columns);
-                *out = (0..depth).fold(zero, |sum, k| add(sum, a[row * depth + k], b[k * columns + column]));
+                let product = |k: usize| a[row * depth + k].widen().multiply(b[k * columns + column].widen());
+                *out = T::narrow((0..depth).fold(T::Wide::ZERO, |sum, k| sum.add(product(k))));
             }
         }
+        Ok(())
     }
 }

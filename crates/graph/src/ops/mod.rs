@@ -4,15 +4,19 @@
 //! and outputs, and its evaluation. Importers translate into these; operators of a file format that are only another way
 //! to write one of these (squeeze, split, pack …) have no variant.
 
-mod arg_max;
+mod arg;
 mod binary;
 mod cast;
 mod concat;
 mod conv;
 mod conv_transpose;
+mod expand;
 mod fully_connected;
 mod gather;
+mod gather_elements;
+mod gather_nd;
 mod mat_mul;
+mod non_max_suppression;
 mod operands;
 mod pad;
 mod pool;
@@ -22,26 +26,36 @@ mod reduce;
 mod reinterpret;
 mod reshape;
 mod resize;
+mod scatter_nd;
+mod select;
 mod slice;
 mod softmax;
+mod top_k;
 mod transpose;
 mod unary;
 mod walk;
 
-pub use arg_max::ArgMax;
+pub use arg::{Arg, ArgKind};
 pub use binary::{Binary, BinaryKind};
+pub use cast::Cast;
 pub use concat::Concat;
 pub use conv::{Conv2d, DepthwiseConv2d};
 pub use conv_transpose::ConvTranspose2d;
+pub use expand::Expand;
 pub use fully_connected::FullyConnected;
 pub use gather::Gather;
-pub use pad::Pad;
+pub use gather_elements::GatherElements;
+pub use gather_nd::GatherNd;
+pub use non_max_suppression::{BoxFormat, NonMaxSuppression};
+pub use pad::{Pad, PadMode};
 pub use pool::{Pool2d, PoolKind};
-pub use reduce::Mean;
+pub use reduce::{Reduce, ReduceKind};
 pub use reshape::Reshape;
 pub use resize::{CoordinateMode, Resize, ResizeKind};
+pub use scatter_nd::{ScatterNd, Update};
 pub use slice::Slice;
 pub use softmax::Softmax;
+pub use top_k::TopK;
 pub use transpose::Transpose;
 pub use unary::{Unary, unary_table};
 
@@ -68,8 +82,8 @@ pub enum Op {
     Prelu,
     /// Average or maximum over windows of an NHWC image.
     Pool2d(Pool2d),
-    /// Mean over axes.
-    Mean(Mean),
+    /// The mean, sum, product or an extreme over axes.
+    Reduce(Reduce),
     /// Adds elements around a tensor.
     Pad(Pad),
     /// The same elements in another shape.
@@ -82,8 +96,18 @@ pub enum Op {
     Slice(Slice),
     /// Picks slices along an axis by index. Inputs: tensor, indices.
     Gather(Gather),
+    /// Picks elements along an axis, each by an index of its own. Inputs: tensor, indices.
+    GatherElements(GatherElements),
+    /// Picks parts by index vectors. Inputs: tensor, indices.
+    GatherNd(GatherNd),
+    /// Updates the parts that index vectors lead to. Inputs: tensor, indices, updates.
+    ScatterNd(ScatterNd),
+    /// Repeats a tensor along axes of size 1.
+    Expand(Expand),
+    /// Each element from one of two tensors, with broadcasting. Inputs: truth values, tensor for true, tensor for false.
+    Select,
     /// Another element type, the same numbers. The output's type says which.
-    Cast,
+    Cast(Cast),
     /// exp(x) over its sum along the last axis.
     Softmax(Softmax),
     /// Another height and width of an NHWC image.
@@ -94,8 +118,12 @@ pub enum Op {
     Quantize,
     /// Quantized numbers (or half floats) to real ones.
     Dequantize,
-    /// The index of the largest element along an axis.
-    ArgMax(ArgMax),
+    /// The index of the largest or smallest element along an axis.
+    Arg(Arg),
+    /// The indices of the largest or smallest elements along an axis.
+    TopK(TopK),
+    /// The boxes that no better one overlaps. Inputs: boxes, scores.
+    NonMaxSuppression(NonMaxSuppression),
 }
 
 /// A function applied to an operator's result before it is stored: a clamp of the real value.
@@ -110,6 +138,13 @@ pub enum Activation {
     Relu6,
     /// min(max(x, −1), 1)
     ReluN1To1,
+    /// min(max(x, min), max)
+    Clip {
+        /// The lower bound; minus infinity for none.
+        min: f32,
+        /// The upper bound, not below the lower one; infinity for none.
+        max: f32,
+    },
 }
 
 impl Activation {
@@ -120,7 +155,14 @@ impl Activation {
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
             Activation::ReluN1To1 => (-1.0, 1.0),
+            Activation::Clip { min, max } => (min, max),
         }
+    }
+
+    /// Demands bounds that are numbers in order.
+    fn check(self) -> Result<(), GraphError> {
+        let (min, max) = self.bounds();
+        if min <= max { Ok(()) } else { Err(GraphError::Attribute(format!("nothing lies between {min} and {max}"))) }
     }
 
     /// The activation of a float. NaN becomes the lower bound. (Comparisons, because CPUs disagree on which zero `f32::max`
@@ -181,20 +223,28 @@ impl Op {
             Op::Unary(op) => op.name(),
             Op::Prelu => "Prelu",
             Op::Pool2d(op) => op.kind.name(),
-            Op::Mean(_) => "Mean",
+            Op::Reduce(op) => op.kind.name(),
             Op::Pad(_) => "Pad",
             Op::Reshape(_) => "Reshape",
             Op::Transpose(_) => "Transpose",
             Op::Concat(_) => "Concat",
             Op::Slice(_) => "Slice",
             Op::Gather(_) => "Gather",
-            Op::Cast => "Cast",
+            Op::GatherElements(_) => "GatherElements",
+            Op::GatherNd(_) => "GatherNd",
+            Op::ScatterNd(_) => "ScatterNd",
+            Op::Expand(_) => "Expand",
+            Op::Select => "Select",
+            Op::Cast(_) => "Cast",
             Op::Softmax(_) => "Softmax",
             Op::Resize(op) => op.kind.name(),
             Op::Reinterpret => "Reinterpret",
             Op::Quantize => "Quantize",
             Op::Dequantize => "Dequantize",
-            Op::ArgMax(_) => "ArgMax",
+            Op::Arg(Arg { kind: ArgKind::Max, .. }) => "ArgMax",
+            Op::Arg(Arg { kind: ArgKind::Min, .. }) => "ArgMin",
+            Op::TopK(_) => "TopK",
+            Op::NonMaxSuppression(_) => "NonMaxSuppression",
         }
     }
 
@@ -231,11 +281,13 @@ impl Op {
         match self {
             Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::ConvTranspose2d(_) | Op::FullyConnected(_) => (2, 3),
             Op::MatMul | Op::Binary(_) | Op::Prelu | Op::Gather(_) => (2, 2),
+            Op::GatherElements(_) | Op::GatherNd(_) | Op::NonMaxSuppression(_) => (2, 2),
+            Op::ScatterNd(_) | Op::Select => (3, 3),
             Op::Concat(_) => (1, usize::MAX),
-            Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) => (1, 1),
-            Op::Slice(_) | Op::Cast | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
+            Op::Unary(_) | Op::Pool2d(_) | Op::Reduce(_) | Op::Pad(_) | Op::Reshape(_) | Op::Transpose(_) => (1, 1),
+            Op::Slice(_) | Op::Cast(_) | Op::Softmax(_) | Op::Resize(_) | Op::Quantize | Op::Dequantize => (1, 1),
             Op::Reinterpret => (1, 1),
-            Op::ArgMax(_) => (1, 1),
+            Op::Arg(_) | Op::TopK(_) | Op::Expand(_) => (1, 1),
         }
     }
 
@@ -249,6 +301,7 @@ impl Op {
         for (index, ty) in inputs.iter().enumerate() {
             ty.map_or(Ok(()), |ty| ty.check(&format!("input {index}")))?;
         }
+        self.activation().map_or(Ok(()), Activation::check)?;
         let shape = match self {
             Op::Conv2d(op) => op.infer(inputs),
             Op::DepthwiseConv2d(op) => op.infer(inputs),
@@ -259,17 +312,24 @@ impl Op {
             Op::Unary(op) => op.infer(inputs),
             Op::Prelu => prelu::infer(inputs),
             Op::Pool2d(op) => op.infer(inputs),
-            Op::Mean(op) => op.infer(inputs),
+            Op::Reduce(op) => op.infer(inputs),
             Op::Pad(op) => op.infer(inputs),
             Op::Reshape(op) => op.infer(inputs),
             Op::Transpose(op) => op.infer(inputs),
             Op::Concat(op) => op.infer(inputs),
             Op::Slice(op) => op.infer(inputs),
             Op::Gather(op) => op.infer(inputs),
+            Op::GatherElements(op) => op.infer(inputs),
+            Op::GatherNd(op) => op.infer(inputs),
+            Op::ScatterNd(op) => op.infer(inputs),
+            Op::Expand(op) => op.infer(inputs),
+            Op::Select => select::infer(inputs),
             Op::Softmax(op) => op.infer(inputs),
             Op::Resize(op) => op.infer(inputs),
-            Op::ArgMax(op) => op.infer(inputs),
-            Op::Cast | Op::Reinterpret | Op::Quantize | Op::Dequantize => {
+            Op::Arg(op) => op.infer(inputs),
+            Op::TopK(op) => op.infer(inputs),
+            Op::NonMaxSuppression(op) => op.infer(inputs),
+            Op::Cast(_) | Op::Reinterpret | Op::Quantize | Op::Dequantize => {
                 Ok(operands::required(inputs, 0)?.shape.clone())
             }
         }?;
@@ -299,20 +359,27 @@ impl Op {
             Op::Unary(op) => op.check(inputs, output),
             Op::Prelu => prelu::check(inputs, output),
             Op::Pool2d(op) => op.check(inputs, output),
-            Op::Mean(op) => op.check(inputs, output),
+            Op::Reduce(op) => op.check(inputs, output),
             Op::Pad(op) => op.check(inputs, output),
             Op::Reshape(op) => op.check(inputs, output),
             Op::Transpose(op) => op.check(inputs, output),
             Op::Concat(op) => op.check(inputs, output),
             Op::Slice(op) => op.check(inputs, output),
             Op::Gather(op) => op.check(inputs, output),
-            Op::Cast => cast::check_cast(inputs, output),
+            Op::GatherElements(op) => op.check(inputs, output),
+            Op::GatherNd(op) => op.check(inputs, output),
+            Op::ScatterNd(op) => op.check(inputs, output),
+            Op::Expand(op) => op.check(inputs, output),
+            Op::Select => select::check(inputs, output),
+            Op::Cast(op) => op.check(inputs, output),
             Op::Softmax(op) => op.check(inputs, output),
             Op::Resize(op) => op.check(inputs, output),
             Op::Reinterpret => reinterpret::check(inputs, output),
             Op::Quantize => cast::check_quantize(inputs, output),
             Op::Dequantize => cast::check_dequantize(inputs, output),
-            Op::ArgMax(op) => op.check(inputs, output),
+            Op::Arg(op) => op.check(inputs, output),
+            Op::TopK(op) => op.check(inputs, output),
+            Op::NonMaxSuppression(op) => op.check(inputs, output),
         }
     }
 
@@ -329,20 +396,27 @@ impl Op {
             Op::Unary(op) => op.eval(inputs, output),
             Op::Prelu => prelu::eval(inputs, output),
             Op::Pool2d(op) => op.eval(inputs, output),
-            Op::Mean(op) => op.eval(inputs, output),
+            Op::Reduce(op) => op.eval(inputs, output),
             Op::Pad(op) => op.eval(inputs, output),
             Op::Reshape(op) => op.eval(inputs, output),
             Op::Transpose(op) => op.eval(inputs, output),
             Op::Concat(op) => op.eval(inputs, output),
             Op::Slice(op) => op.eval(inputs, output),
             Op::Gather(op) => op.eval(inputs, output),
-            Op::Cast => cast::eval_cast(inputs, output),
+            Op::GatherElements(op) => op.eval(inputs, output),
+            Op::GatherNd(op) => op.eval(inputs, output),
+            Op::ScatterNd(op) => op.eval(inputs, output),
+            Op::Expand(op) => op.eval(inputs, output),
+            Op::Select => select::eval(inputs, output),
+            Op::Cast(op) => op.eval(inputs, output),
             Op::Softmax(op) => op.eval(inputs, output),
             Op::Resize(op) => op.eval(inputs, output),
             Op::Reinterpret => reinterpret::eval(inputs, output),
             Op::Quantize => cast::eval_quantize(inputs, output),
             Op::Dequantize => cast::eval_dequantize(inputs, output),
-            Op::ArgMax(op) => op.eval(inputs, output),
+            Op::Arg(op) => op.eval(inputs, output),
+            Op::TopK(op) => op.eval(inputs, output),
+            Op::NonMaxSuppression(op) => op.eval(inputs, output),
         }
     }
 

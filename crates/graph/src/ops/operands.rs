@@ -1,5 +1,6 @@
 //! What every operator needs of its operands: checks of their types, and access to their elements.
 
+pub(super) use crate::tensor::unchecked;
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, ViewMut};
 
 /// The type of a required input. The number of inputs has been checked; this one may have been left out.
@@ -35,6 +36,23 @@ pub(super) fn one_of(ty: &TensorType, what: &str, allowed: &[DType], expected: &
     if allowed.contains(&ty.dtype) { Ok(()) } else { Err(unsupported(what, expected, ty.dtype)) }
 }
 
+/// Demands a type that arithmetic is defined on.
+pub(super) fn number(ty: &TensorType, what: &str) -> Result<(), GraphError> {
+    let expected = "the operator takes floats of 16 bits and more, and integers of 8 bits and more";
+    if ty.dtype.is_number() { Ok(()) } else { Err(unsupported(what, expected, ty.dtype)) }
+}
+
+/// Demands numbers without a scale.
+pub(super) fn plain(types: &[(&str, &TensorType)]) -> Result<(), GraphError> {
+    match types.iter().find(|(_, ty)| ty.quantization.is_some()) {
+        None => Ok(()),
+        Some((what, _)) => {
+            let problem = "has a scale; the operator takes plain numbers".to_owned();
+            Err(GraphError::Quantization { what: (*what).to_owned(), problem })
+        }
+    }
+}
+
 /// Demands that all are float32, or all 8-bit with one scale each.
 pub(super) fn float_or_quantized(types: &[(&str, &TensorType)]) -> Result<(), GraphError> {
     let float = types[0].1.dtype == DType::F32;
@@ -65,23 +83,23 @@ pub(super) fn moves(input: &TensorType, output: &TensorType) -> Result<(), Graph
     Ok(())
 }
 
-/// Whether the elements are plain integers, without a scale.
-pub(super) fn is_integer(ty: &TensorType) -> bool {
-    match ty.dtype {
-        DType::I32 | DType::I64 => true,
-        DType::I8 | DType::U8 => ty.quantization.is_none(),
-        DType::F32 | DType::F16 => false,
-    }
-}
-
 /// An operand of an evaluation.
 pub(super) fn operand<'a>(inputs: &[Option<TensorRef<'a>>], index: usize) -> Result<TensorRef<'a>, GraphError> {
     inputs.get(index).copied().flatten().ok_or_else(unchecked)
 }
 
-/// The error of an evaluation whose operands are not what a check let pass.
-pub(super) fn unchecked() -> GraphError {
-    GraphError::Structure("the tensors are not of the types that the operator was checked with".into())
+/// The index at a place among indices, which counts from the end where it is negative, into an axis of this size.
+pub(super) fn index_in(indices: View<'_>, place: usize, size: usize) -> Result<usize, GraphError> {
+    let index = match indices {
+        View::I32(indices) => i64::from(indices[place]),
+        View::I64(indices) => indices[place],
+        _ => return Err(unchecked()),
+    };
+    let forward = if index < 0 { index.saturating_add(size as i64) } else { index };
+    usize::try_from(forward)
+        .ok()
+        .filter(|forward| *forward < size)
+        .ok_or_else(|| GraphError::Attribute(format!("the index {index} lies outside an axis of {size}")))
 }
 
 /// Float elements.
@@ -130,16 +148,23 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Evaluates `$body` with the elements of `$input` and `$output` as slices of their one common type.
+/// Evaluates `$body` with the elements of `$input` and `$output`, of one common type, as slices of unsigned integers of
+/// their size: to move elements, their size is all that matters.
 macro_rules! same_elements {
-    ($input:expr, $output:expr, |$from:ident, $to:ident| $body:expr) => {
-        match ($input, $output) {
-            ($crate::View::F32($from), $crate::ViewMut::F32($to)) => $body,
-            ($crate::View::F16($from), $crate::ViewMut::F16($to)) => $body,
-            ($crate::View::I8($from), $crate::ViewMut::I8($to)) => $body,
-            ($crate::View::U8($from), $crate::ViewMut::U8($to)) => $body,
-            ($crate::View::I32($from), $crate::ViewMut::I32($to)) => $body,
-            ($crate::View::I64($from), $crate::ViewMut::I64($to)) => $body,
+    ($input:expr, $output:expr, |$from:ident, $to:ident| $body:expr) => {{
+        let (input, output): ($crate::View<'_>, &mut $crate::ViewMut<'_>) = ($input, $output);
+        if input.dtype() != output.dtype() {
+            return Err($crate::ops::operands::unchecked());
+        }
+        $crate::ops::operands::same_elements!(@sizes input, output, $from, $to, $body, 1 u8, 2 u16, 4 u32, 8 u64)
+    }};
+    (@sizes $input:ident, $output:ident, $from:ident, $to:ident, $body:expr, $($size:literal $type:ident),*) => {
+        match $input.dtype().size() {
+            $($size => {
+                let $from: &[$type] = bytemuck::cast_slice($input.bytes());
+                let $to: &mut [$type] = bytemuck::cast_slice_mut($output.bytes_mut());
+                $body
+            })*
             _ => return Err($crate::ops::operands::unchecked()),
         }
     };

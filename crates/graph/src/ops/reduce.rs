@@ -1,28 +1,99 @@
-//! Mean over axes.
+//! Sums, means, products and extremes over axes.
 
-use super::operands::{Bytes, float_or_quantized, floats, floats_mut, operand, required};
+use super::operands::{Bytes, float_or_quantized, moves, number, one_of, operand, plain, required, unchecked};
 use super::walk::{Strides, Walk, dense};
 use super::{Activation, check_count};
+use crate::element::Number;
 use crate::qmath::MeanParameters;
-use crate::{GraphError, MAX_RANK, TensorMut, TensorRef, TensorType, View};
+use crate::tensor::{Slices, each_number};
+use crate::{DType, GraphError, MAX_RANK, TensorMut, TensorRef, TensorType, View};
 
-/// The mean over some axes.
+/// What is made of the elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReduceKind {
+    /// Their mean.
+    Mean,
+    /// Their sum; of none, 0.
+    Sum,
+    /// Their product; of none, 1.
+    Product,
+    /// The largest; of none, the type's smallest number, minus infinity of floats.
+    Max,
+    /// The smallest; of none, the type's largest number, infinity of floats.
+    Min,
+    /// The square root of the sum of their squares; of none, 0.
+    L2,
+}
+
+impl ReduceKind {
+    /// The operator's name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReduceKind::Mean => "Mean",
+            ReduceKind::Sum => "ReduceSum",
+            ReduceKind::Product => "ReduceProduct",
+            ReduceKind::Max => "ReduceMax",
+            ReduceKind::Min => "ReduceMin",
+            ReduceKind::L2 => "ReduceL2",
+        }
+    }
+
+    /// What it is of no elements.
+    fn start<N: Number>(self) -> N {
+        match self {
+            ReduceKind::Mean | ReduceKind::Sum | ReduceKind::L2 => N::ZERO,
+            ReduceKind::Product => N::ONE,
+            ReduceKind::Max => N::LOWEST,
+            ReduceKind::Min => N::HIGHEST,
+        }
+    }
+
+    /// What it is of one element more.
+    fn add<N: Number>(self, so_far: N, x: N) -> N {
+        match self {
+            ReduceKind::Mean | ReduceKind::Sum => so_far.add(x),
+            ReduceKind::Product => so_far.multiply(x),
+            ReduceKind::L2 => so_far.add(x.multiply(x)),
+            ReduceKind::Max if x > so_far => x,
+            ReduceKind::Min if x < so_far => x,
+            ReduceKind::Max | ReduceKind::Min => so_far,
+        }
+    }
+
+    /// The result of `count` elements.
+    fn finish<N: Number>(self, total: N, count: usize) -> N {
+        match self {
+            ReduceKind::Mean => {
+                let mean = total.divide(N::from_count(count));
+                // As of an average pool: NaN becomes minus infinity.
+                if mean > N::LOWEST { mean } else { N::LOWEST }
+            }
+            ReduceKind::L2 => total.square_root(),
+            _ => total,
+        }
+    }
+}
+
+/// One number of the elements along some axes. Means are of floats, integers or quantized numbers; largest and smallest
+/// elements of truth values, too.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mean {
+pub struct Reduce {
+    /// Which number.
+    pub kind: ReduceKind,
     /// The axes, ascending, each once.
     pub axes: Vec<usize>,
     /// Whether they stay, with size 1.
     pub keep_dims: bool,
 }
 
-impl Mean {
+impl Reduce {
     pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {
         let x = required(inputs, 0)?;
         let ascending = self.axes.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || self.axes.last().is_some_and(|last| *last >= x.shape.len()) {
             return Err(GraphError::Attribute(format!("{:?} are no ascending axes of {:?}", self.axes, x.shape)));
         }
-        if self.axes.iter().any(|axis| x.shape[*axis] == 0) {
+        if self.kind == ReduceKind::Mean && self.axes.iter().any(|axis| x.shape[*axis] == 0) {
             return Err(GraphError::Attribute(format!("there is no mean over no elements of {:?}", x.shape)));
         }
         let sizes = x.shape.iter().enumerate();
@@ -34,19 +105,27 @@ impl Mean {
 
     pub(super) fn check(&self, inputs: &[Option<&TensorType>], output: &TensorType) -> Result<(), GraphError> {
         let x = required(inputs, 0)?;
-        float_or_quantized(&[("input", x), ("output", output)])?;
-        if x.dtype.is_8_bit() {
+        let extreme = matches!(self.kind, ReduceKind::Max | ReduceKind::Min);
+        if self.kind == ReduceKind::Mean && x.quantization.is_some() {
+            float_or_quantized(&[("input", x), ("output", output)])?;
             MeanParameters::new(x, output, Activation::None)?;
-            check_count(self.axes.iter().map(|axis| x.shape[*axis]).product())?;
+            return check_count(self.axes.iter().map(|axis| x.shape[*axis]).product());
         }
-        Ok(())
+        if !(extreme && x.dtype == DType::Bool) {
+            number(x, "input")?;
+        }
+        if extreme {
+            return moves(x, output);
+        }
+        plain(&[("input", x), ("output", output)])?;
+        one_of(output, "output", &[x.dtype], "it is of the input's type")
     }
 
     pub(super) fn eval(&self, inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
         let x = operand(inputs, 0)?;
         let parts = Parts::new(&self.axes, &x.ty.shape);
         match x.view {
-            View::I8(_) | View::U8(_) => {
+            View::I8(_) | View::U8(_) if self.kind == ReduceKind::Mean && x.ty.quantization.is_some() => {
                 let mean = MeanParameters::new(x.ty, output.ty, Activation::None)?;
                 let elements = Bytes::new(&x)?;
                 let out = output.view.bytes_mut();
@@ -57,18 +136,25 @@ impl Mean {
                         out[index] = mean.apply(sum, count) as u8;
                     },
                 );
+                Ok(())
             }
-            _ => {
-                let (elements, out) = (floats(&x)?, floats_mut(output)?);
-                let store = |index: usize, sum: f32, count| out[index] = Activation::None.clamp(sum / count as f32);
-                parts.each(0.0, |sum, i| sum + elements[i], store);
-            }
+            View::Bool(elements) => self.fold(&parts, elements, output),
+            view => each_number!(view, View, |elements| self.fold(&parts, elements, output), Err(unchecked())),
         }
+    }
+
+    fn fold<T: Slices>(&self, parts: &Parts, x: &[T], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
+        let (kind, out) = (self.kind, T::of_mut(&mut output.view)?);
+        parts.each(
+            kind.start(),
+            |so_far: T::Wide, i| kind.add(so_far, x[i].widen()),
+            |index, total, count| out[index] = T::narrow(kind.finish(total, count)),
+        );
         Ok(())
     }
 }
 
-/// A shape taken apart into the axes that stay and those that are averaged over.
+/// A shape taken apart into the axes that stay and those that are reduced.
 struct Parts {
     kept: ([usize; MAX_RANK], Strides, usize),
     reduced: ([usize; MAX_RANK], Strides, usize),

@@ -51,7 +51,7 @@ impl Flattened {
             let input = node.inputs.first().copied().flatten()?;
             match &node.op {
                 Op::Dequantize if has_scales(&graph.value(input).ty) => return None,
-                Op::Unary(_) | Op::Quantize | Op::Dequantize | Op::Cast => id = input,
+                Op::Unary(_) | Op::Quantize | Op::Dequantize | Op::Cast(_) => id = input,
                 Op::Reshape(_) => {
                     let transpose = &graph.nodes[producers[input.0]?.0];
                     let (Op::Transpose(op), &[Some(source)]) = (&transpose.op, &transpose.inputs[..]) else {

@@ -1,6 +1,6 @@
 //! Lets a convolution do the padding that comes before it.
 
-use crate::ops::{Pad, Window};
+use crate::ops::{Pad, PadMode, Window};
 use crate::{Graph, GraphError, Op, ValueId, View};
 
 /// Takes the zeros that a Pad puts around an image's rows and columns into the convolution or depthwise convolution that
@@ -33,7 +33,8 @@ pub fn pad_into_convolution(graph: &mut Graph) -> Result<usize, GraphError> {
 
 /// Whether real zeros are put around the rows and columns of an image, and nowhere else.
 fn is_zero_border(pad: &Pad) -> bool {
-    pad.value == 0.0 && [&pad.before, &pad.after].iter().all(|sizes| matches!(sizes[..], [0, _, _, 0]))
+    pad.mode == PadMode::Constant(0.0)
+        && [&pad.before, &pad.after].iter().all(|sizes| matches!(sizes[..], [0, _, _, 0]))
 }
 
 /// Whether the products that are left out would all have been zero: with infinite weights they are not.

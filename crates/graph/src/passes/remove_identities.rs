@@ -51,7 +51,7 @@ fn is_identity(graph: &Graph, node: &Node) -> bool {
     };
     let (from, to) = (&graph.value(input).ty, &graph.value(*output).ty);
     let unchanged = match &node.op {
-        Op::Reshape(_) | Op::Reinterpret | Op::Quantize | Op::Cast => true,
+        Op::Reshape(_) | Op::Reinterpret | Op::Quantize | Op::Cast(_) => true,
         Op::Transpose(transpose) => transpose.permutation.is_sorted(),
         Op::Pad(Pad { before, after, .. }) => before.iter().chain(after).all(|size| *size == 0),
         Op::Slice(Slice { begin, step, size }) => {

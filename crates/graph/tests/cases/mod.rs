@@ -4,8 +4,6 @@ use kinglet_graph::ops::*;
 use kinglet_graph::{DType, Op, Quantization, TensorType};
 use serde_json::Value;
 
-pub const DTYPES: [DType; 6] = [DType::F32, DType::F16, DType::I8, DType::U8, DType::I32, DType::I64];
-
 pub fn all() -> Vec<Value> {
     serde_json::from_str(include_str!("../data/operators.json")).unwrap()
 }
@@ -55,8 +53,14 @@ pub fn operator(value: &Value) -> Op {
         "Prelu" => Op::Prelu,
         "AveragePool2d" => pool(PoolKind::Average),
         "MaxPool2d" => pool(PoolKind::Max),
-        "Mean" => Op::Mean(Mean { axes: sizes(&value["axes"]), keep_dims: flag("keep_dims") }),
-        "Pad" => Op::Pad(Pad { before: sizes(&value["before"]), after: sizes(&value["after"]), value: real("value") }),
+        "Mean" => {
+            Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: sizes(&value["axes"]), keep_dims: flag("keep_dims") })
+        }
+        "Pad" => Op::Pad(Pad {
+            before: sizes(&value["before"]),
+            after: sizes(&value["after"]),
+            mode: PadMode::Constant(real("value").into()),
+        }),
         "Reshape" => Op::Reshape(Reshape { shape: sizes(&value["shape"]) }),
         "Transpose" => Op::Transpose(Transpose { permutation: sizes(&value["permutation"]) }),
         "Concat" => Op::Concat(Concat { axis: size("axis"), activation: activation(&value["activation"]) }),
@@ -69,8 +73,8 @@ pub fn operator(value: &Value) -> Op {
         "Softmax" => Op::Softmax(Softmax { beta: real("beta") }),
         "ResizeBilinear" => resize(ResizeKind::Bilinear),
         "ResizeNearest" => resize(ResizeKind::Nearest),
-        "ArgMax" => Op::ArgMax(ArgMax { axis: size("axis"), keep_dims: flag("keep_dims") }),
-        "Cast" => Op::Cast,
+        "ArgMax" => Op::Arg(Arg { kind: ArgKind::Max, last: false, axis: size("axis"), keep_dims: flag("keep_dims") }),
+        "Cast" => Op::Cast(Cast::default()),
         "Quantize" => Op::Quantize,
         "Dequantize" => Op::Dequantize,
         other => panic!("no operator {other}"),
@@ -78,7 +82,7 @@ pub fn operator(value: &Value) -> Op {
 }
 
 pub fn tensor_type(value: &Value) -> TensorType {
-    let dtype = DTYPES.into_iter().find(|dtype| dtype.name() == text(&value["dtype"])).unwrap();
+    let dtype = *DType::ALL.iter().find(|dtype| dtype.name() == text(&value["dtype"])).unwrap();
     let quantization = value.get("scales").map(|scales| Quantization {
         scales: list(scales).iter().map(|x| x.as_f64().unwrap() as f32).collect(),
         zero_points: list(&value["zero_points"]).iter().map(|x| integer(x) as i32).collect(),

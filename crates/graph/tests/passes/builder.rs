@@ -25,15 +25,12 @@ pub fn filled(ty: TensorType, seed: u32) -> Tensor {
         state = state.wrapping_mul(1664525).wrapping_add(1013904223);
         (state >> 16) as u8 as i8
     };
-    let len = ty.len();
-    let data: Data = match ty.dtype {
-        DType::F32 => (0..len).map(|_| f32::from(next()) / 32.0).collect::<Vec<_>>().into(),
-        DType::F16 => (0..len).map(|_| half::f16::from_f32(f32::from(next()) / 32.0)).collect::<Vec<_>>().into(),
-        DType::I8 => (0..len).map(|_| next()).collect::<Vec<_>>().into(),
-        DType::U8 => (0..len).map(|_| next() as u8).collect::<Vec<_>>().into(),
-        DType::I32 => (0..len).map(|_| i32::from(next())).collect::<Vec<_>>().into(),
-        DType::I64 => (0..len).map(|_| i64::from(next())).collect::<Vec<_>>().into(),
-    };
+    let unit = if ty.dtype.is_float() { 32.0 } else { 1.0 };
+    let values: Vec<f64> = (0..ty.len())
+        .map(|_| next())
+        .map(|x| if ty.dtype == DType::U8 { f64::from(x as u8) } else { f64::from(x) / unit })
+        .collect();
+    let data = Data::from_f64(ty.dtype, &values);
     Tensor::with_type(ty, data).unwrap()
 }
 
@@ -114,7 +111,7 @@ fn random_step(b: &mut Builder, x: ValueId, name: &str, [kind, p, q, extra]: [u8
         0 if shape[1].max(shape[2]) < 12 => {
             let value = if odd == 0 { 0.0 } else { 0.5 };
             let border = vec![0, usize::from(p % 3), usize::from(q % 2), 0];
-            b.same(name, Op::Pad(Pad { before: border.clone(), after: border, value }), &[x])
+            b.same(name, Op::Pad(Pad { before: border.clone(), after: border, mode: PadMode::Constant(value) }), &[x])
         }
         1 if fits(3) => b.conv(name, x, 1 + axis, window),
         2 if fits(3) => b.depthwise(name, x, window),

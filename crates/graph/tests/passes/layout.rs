@@ -30,12 +30,13 @@ fn one_transpose_is_left_of_a_channels_first_network() {
     let sum = b.same("sum", builder::add(), &[relu, second]);
     let slope = b.constant("slope", float([8, 1, 1]));
     let prelu = b.same("prelu", Op::Prelu, &[sum, slope]);
-    let pad = Pad { before: vec![0, 1, 2, 0], after: vec![0, 0, 0, 3], value: 1.0 };
+    let pad = Pad { before: vec![0, 1, 2, 0], after: vec![0, 0, 0, 3], mode: PadMode::Constant(1.0) };
     let padded = b.same("padded", Op::Pad(pad), &[prelu]);
     let part = Slice { begin: vec![0, 1, 1, 2], step: vec![1, 2, 1, 1], size: vec![1, 4, 3, 4] };
     let part = b.same("part", Op::Slice(part), &[padded]);
     let joined = b.same("joined", Op::Concat(Concat { axis: 1, activation: Activation::None }), &[part, part]);
-    let mean = b.same("mean", Op::Mean(Mean { axes: vec![2, 3], keep_dims: true }), &[joined]);
+    let mean =
+        b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[joined]);
     let flat = b.same("flat", reshape(&[1, 8]), &[mean]);
     b.output(flat);
     check(
@@ -91,7 +92,8 @@ fn squeeze_and_excitation_is_followed() {
     let mut b = Builder::default();
     let x = b.input("x", float([2, 4, 4, 3]));
     let image = b.same("image", transpose(&[0, 3, 1, 2]), &[x]);
-    let mean = b.same("mean", Op::Mean(Mean { axes: vec![2, 3], keep_dims: false }), &[image]);
+    let mean =
+        b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: false }), &[image]);
     let weights = b.constant("weights", float([3, 3]));
     let dense = Op::FullyConnected(FullyConnected { activation: Activation::None });
     let dense = b.same("dense", dense, &[mean, weights]);
@@ -145,7 +147,7 @@ fn a_transpose_that_nothing_undoes_stays_where_it_moves_least() {
     let mut b = Builder::default();
     let x = b.input("x", float([1, 3, 4, 5]));
     let turned = b.same("turned", transpose(&[0, 2, 3, 1]), &[x]);
-    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 4, 4, 0], value: 0.0 };
+    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 4, 4, 0], mode: PadMode::Constant(0.0) };
     let padded = b.same("padded", Op::Pad(pad), &[turned]);
     b.output(padded);
     let before = b.graph.to_string();
@@ -204,7 +206,8 @@ fn one_pixel_is_squeezed_and_excited_without_a_reshape() {
     let mut b = Builder::default();
     let x = b.input("x", float([1, 4, 4, 3]));
     let image = b.same("image", transpose(&[0, 3, 1, 2]), &[x]);
-    let mean = b.same("mean", Op::Mean(Mean { axes: vec![2, 3], keep_dims: true }), &[image]);
+    let mean =
+        b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[image]);
     let pixel = b.same("pixel", transpose(&[0, 2, 3, 1]), &[mean]);
     let constant = b.constant("w", quantized([3, 3, 1, 1], 0.1, 0));
     let weights = b.node("weights", Op::Dequantize, &[constant], float([]));

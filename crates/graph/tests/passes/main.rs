@@ -78,10 +78,10 @@ fn folding_neither_grows_a_graph_nor_hides_an_error() {
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [1]));
     let seed = b.constant("seed", TensorType::new(DType::F32, [1]));
-    let pad = Op::Pad(Pad { before: vec![1 << 20], after: vec![0], value: 1.0 });
+    let pad = Op::Pad(Pad { before: vec![1 << 20], after: vec![0], mode: PadMode::Constant(1.0) });
     let large = b.same("large", pad, &[seed]);
     let sum = b.same("sum", builder::add(), &[x, large]);
-    let index = b.graph.add_constant("index", Tensor::new([1], vec![-1i32]).unwrap());
+    let index = b.graph.add_constant("index", Tensor::new([1], vec![-2i32]).unwrap());
     let picked = b.same("picked", Op::Gather(Gather { axis: 0, batch_dims: 0 }), &[seed, index]);
     b.output(sum);
     b.output(picked);
@@ -119,7 +119,8 @@ fn activations_are_fused_where_that_changes_nothing() {
 
 #[test]
 fn zeros_around_an_image_become_the_convolutions_padding() {
-    let pad = |value| Op::Pad(Pad { before: vec![0, 1, 0, 0], after: vec![0, 1, 2, 0], value });
+    let pad =
+        |value| Op::Pad(Pad { before: vec![0, 1, 0, 0], after: vec![0, 1, 2, 0], mode: PadMode::Constant(value) });
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [1, 4, 4, 2]));
     let zeros = b.same("zeros", pad(0.0), &[x]);
@@ -149,7 +150,7 @@ fn zeros_around_an_image_become_the_convolutions_padding() {
 fn infinite_weights_keep_their_padding() {
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [1, 1, 1, 1]));
-    let pad = Pad { before: vec![0, 1, 1, 0], after: vec![0, 0, 0, 0], value: 0.0 };
+    let pad = Pad { before: vec![0, 1, 1, 0], after: vec![0, 0, 0, 0], mode: PadMode::Constant(0.0) };
     let zeros = b.same("zeros", Op::Pad(pad), &[x]);
     let weights = b.graph.add_constant("weights", Tensor::new([1, 2, 2, 1], vec![f32::INFINITY; 4]).unwrap());
     let conv = Conv2d { window: Window::unit(), groups: 1, activation: Activation::None };
@@ -168,7 +169,11 @@ fn what_changes_nothing_is_removed() {
     let same = b.same("same", Op::Quantize, &[turned]);
     let whole = b.same("whole", Op::Slice(Slice { begin: vec![0, 0], step: vec![1, 1], size: vec![2, 6] }), &[same]);
     let other = b.node("other", Op::Quantize, &[whole], quantized([], 0.25, 1));
-    let nothing = b.same("nothing", Op::Pad(Pad { before: vec![0, 0], after: vec![0, 0], value: 3.0 }), &[other]);
+    let nothing = b.same(
+        "nothing",
+        Op::Pad(Pad { before: vec![0, 0], after: vec![0, 0], mode: PadMode::Constant(3.0) }),
+        &[other],
+    );
     b.output(nothing);
     check(
         b,
@@ -217,7 +222,7 @@ fn what_no_output_needs_is_removed() {
 fn all_passes_together_reach_a_fixed_point() {
     let mut b = Builder::default();
     let x = b.input("x", quantized([1, 5, 5, 2], 0.1, -3));
-    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 1, 1, 0], value: 0.0 };
+    let pad = Pad { before: vec![0, 0, 0, 0], after: vec![0, 1, 1, 0], mode: PadMode::Constant(0.0) };
     let padded = b.same("padded", Op::Pad(pad), &[x]);
     let window = Window { stride: [2, 2], ..Window::unit() };
     let conv = b.conv("conv", padded, 3, window);

@@ -137,7 +137,11 @@ impl Network<'_> {
                 self.b.same(name, Op::Concat(concat), &[x, if fits && r % 2 == 0 { other } else { x }])
             }
             9 if small => {
-                let pad = Pad { before: vec![0, p % 2, q % 2, 0], after: vec![0, 0, p % 2, r % 3], value: 0.25 };
+                let pad = Pad {
+                    before: vec![0, p % 2, q % 2, 0],
+                    after: vec![0, 0, p % 2, r % 3],
+                    mode: PadMode::Constant(0.25),
+                };
                 self.b.same(name, Op::Pad(pad), &[x])
             }
             10 => {
@@ -148,7 +152,11 @@ impl Network<'_> {
                 self.b.same(name, Op::Slice(Slice { begin, step: vec![1; 4], size }), &[x])
             }
             11 => {
-                let mean = self.b.same(name, Op::Mean(Mean { axes: vec![2, 3], keep_dims: p % 2 == 0 }), &[x]);
+                let mean = self.b.same(
+                    name,
+                    Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: p % 2 == 0 }),
+                    &[x],
+                );
                 let spread = self.b.same(name, reshape(&[images, channels, 1, 1]), &[mean]);
                 let operands = if q % 2 == 0 { [x, spread] } else { [spread, x] };
                 self.b.same(name, binary(BinaryKind::Multiply), &operands)
@@ -196,7 +204,7 @@ impl Network<'_> {
         let end = match byte % 4 {
             0 => x,
             1 => {
-                let op = Op::ArgMax(ArgMax { axis: 1, keep_dims: byte < 128 });
+                let op = Op::Arg(Arg { kind: ArgKind::Max, last: false, axis: 1, keep_dims: byte < 128 });
                 self.b.node("largest", op, &[x], TensorType::new(DType::I64, []))
             }
             _ => {

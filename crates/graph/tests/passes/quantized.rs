@@ -86,17 +86,21 @@ fn what_moves_elements_moves_integers_and_what_needs_no_integers_stays() {
     let x = b.input("x", quantized([1, 2, 4, 2], 0.5, 3));
     let x = b.node("real", Op::Dequantize, &[x], float([]));
     let turned = b.same("turned", transpose(&[0, 3, 1, 2]), &[x]);
-    let pad = Pad { before: vec![0; 4], after: vec![0, 0, 1, 0], value: -1.0 };
+    let pad = Pad { before: vec![0; 4], after: vec![0, 0, 1, 0], mode: PadMode::Constant(-1.0) };
     let padded = b.same("padded", Op::Pad(pad), &[turned]);
-    let between = Pad { before: vec![0; 4], after: vec![0, 0, 1, 0], value: 0.3 };
+    let between = Pad { before: vec![0; 4], after: vec![0, 0, 1, 0], mode: PadMode::Constant(0.3) };
     let between = b.same("between", Op::Pad(between), &[padded]);
     let exponential = b.same("exponential", Op::Unary(Unary::Exp), &[between]);
     b.output(exponential);
     let flat = b.same("flat", reshape(&[24]), &[padded]);
     let other = b.node("other", Op::Quantize, &[flat], quantized([], 0.25, 0));
     b.output(other);
-    let largest =
-        b.node("largest", Op::ArgMax(ArgMax { axis: 0, keep_dims: false }), &[flat], TensorType::new(DType::I64, []));
+    let largest = b.node(
+        "largest",
+        Op::Arg(Arg { kind: ArgKind::Max, last: false, axis: 0, keep_dims: false }),
+        &[flat],
+        TensorType::new(DType::I64, []),
+    );
     b.output(largest);
     check(
         b,
@@ -221,7 +225,7 @@ proptest! {
             }
             9 => b.same("pool", pool(PoolKind::Average), &[x]),
             10 => b.same("pool", pool(PoolKind::Max), &[x]),
-            11 => b.same("mean", Op::Mean(Mean { axes: vec![1, 2], keep_dims: relu }), &[x]),
+            11 => b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: relu }), &[x]),
             12 => b.same("concat", Op::Concat(Concat { axis: 3, activation }), &[x, y]),
             13 => b.same("tanh", Op::Unary([Unary::Tanh, Unary::HardSwish, Unary::Logistic][zero_points[0] as usize % 3]), &[x]),
             14 => b.same("softmax", Op::Softmax(Softmax { beta: 1.0 }), &[x]),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use kinglet_graph::ops::{Activation, Binary, BinaryKind, Reshape, Transpose, Unary};
+use kinglet_graph::ops::{Activation, Binary, BinaryKind, Cast, Reshape, Transpose, Unary};
 use kinglet_graph::{DType, Graph, GraphError, Op, Quantization, Tensor, TensorType, ValueId, View};
 
 use super::operators::{Problem, unsupported};
@@ -214,10 +214,11 @@ impl<'a> Builder<'a> {
         // Any number of operators may ask for the same integers.
         self.charge(size_of::<i64>() * self.graph.constant(id).map_or(0, |constant| constant.ty().len()))?;
         Ok(match self.graph.constant(id).map(|constant| constant.as_ref().view) {
-            Some(View::I32(values)) => Some(values.iter().map(|&value| i64::from(value)).collect()),
             Some(View::I64(values)) => Some(values.to_vec()),
-            Some(View::I8(values)) => Some(values.iter().map(|&value| i64::from(value)).collect()),
-            Some(View::U8(values)) => Some(values.iter().map(|&value| i64::from(value)).collect()),
+            Some(view) if view.dtype().is_integer() && view.dtype() != DType::U64 => {
+                // No other type has more digits than a float holds.
+                Some(view.to_f64().into_iter().map(|value| value as i64).collect())
+            }
             _ => None,
         })
     }
@@ -227,7 +228,9 @@ impl<'a> Builder<'a> {
         self.charge(size_of::<f32>() * self.graph.constant(id).map_or(0, |constant| constant.ty().len()))?;
         Ok(match self.graph.constant(id).map(|constant| constant.as_ref().view) {
             Some(View::F32(values)) => Some(values.to_vec()),
-            Some(View::F16(values)) => Some(values.iter().map(|value| value.to_f32()).collect()),
+            Some(view) if view.dtype().is_float() => {
+                Some(view.to_f64().into_iter().map(|value| value as f32).collect())
+            }
             _ => None,
         })
     }
@@ -301,7 +304,7 @@ impl<'a> Builder<'a> {
         let shape = op.infer(&types).map_err(refusal)?.remove(0);
         let ty = TensorType { dtype, shape, quantization };
         op.check(&types, &[&ty]).map_err(refusal)?;
-        let integers = !matches!(dtype, DType::F32 | DType::F16);
+        let integers = !dtype.is_float();
         let limit = if integers { MAX_FOLDED_INTEGERS } else { MAX_FOLDED };
         let moves = matches!(op, Op::Reshape(_) | Op::Transpose(_));
         let work = op.multiply_adds(&types, &[&ty]);
@@ -337,7 +340,8 @@ impl<'a> Builder<'a> {
 
     /// The same numbers as another element type.
     pub fn cast(&mut self, x: ValueId, dtype: DType) -> Result<ValueId, Problem> {
-        if self.dtype(x) == dtype { Ok(x) } else { self.emit_as(Op::Cast, &[Some(x)], dtype, None) }
+        let x = self.plain(x)?;
+        if self.dtype(x) == dtype { Ok(x) } else { self.emit_as(Op::Cast(Cast::default()), &[Some(x)], dtype, None) }
     }
 
     /// The same elements in another shape.
@@ -426,13 +430,24 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The integers of a quantized tensor as mere numbers, which is what arithmetic of the file means by them.
+    pub fn plain(&mut self, x: ValueId) -> Result<ValueId, Problem> {
+        match self.ty(x) {
+            TensorType { quantization: None, .. } => Ok(x),
+            ty => self.emit_as(Op::Reinterpret, &[Some(x)], ty.dtype, None),
+        }
+    }
+
     /// An elementwise function of two tensors, with broadcasting.
     pub fn binary(&mut self, kind: BinaryKind, a: ValueId, b: ValueId) -> Result<ValueId, Problem> {
-        self.emit(Op::Binary(Binary { kind, activation: Activation::None }), &[a, b])
+        let (a, b) = (self.plain(a)?, self.plain(b)?);
+        let dtype = if kind.is_predicate() { DType::Bool } else { self.dtype(a) };
+        self.emit_as(Op::Binary(Binary { kind, activation: Activation::None }), &[Some(a), Some(b)], dtype, None)
     }
 
     /// An elementwise function of one tensor.
     pub fn unary(&mut self, unary: Unary, x: ValueId) -> Result<ValueId, Problem> {
+        let x = self.plain(x)?;
         self.emit(Op::Unary(unary), &[x])
     }
 }

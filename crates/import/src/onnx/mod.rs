@@ -26,7 +26,7 @@ use builder::Builder;
 use operator::Operator;
 use operators::Problem;
 pub use options::{ExternalData, Options};
-pub(crate) use outline::is_model;
+pub use outline::is_model;
 use schema::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 use tensors::Tensors;
 

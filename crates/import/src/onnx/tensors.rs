@@ -1,6 +1,5 @@
 //! Element types, and constants: the elements of a tensor in whichever of its fields they are.
 
-use half::f16;
 use kinglet_graph::{DType, Data, MAX_RANK, Tensor, TensorType, checked_len};
 
 use super::options::ExternalData;
@@ -49,9 +48,26 @@ pub fn element_type(number: i64) -> Result<DType, String> {
         "FLOAT" => DType::F32,
         "FLOAT16" => DType::F16,
         "INT8" => DType::I8,
-        "UINT8" | "BOOL" => DType::U8,
+        "UINT8" => DType::U8,
+        "UINT16" => DType::U16,
+        "INT16" => DType::I16,
         "INT32" => DType::I32,
         "INT64" => DType::I64,
+        "BOOL" => DType::Bool,
+        "DOUBLE" => DType::F64,
+        "UINT32" => DType::U32,
+        "UINT64" => DType::U64,
+        "BFLOAT16" => DType::BF16,
+        "FLOAT8E4M3FN" => DType::F8E4M3FN,
+        "FLOAT8E4M3FNUZ" => DType::F8E4M3FNUZ,
+        "FLOAT8E5M2" => DType::F8E5M2,
+        "FLOAT8E5M2FNUZ" => DType::F8E5M2FNUZ,
+        "UINT4" => DType::U4,
+        "INT4" => DType::I4,
+        "FLOAT4E2M1" => DType::F4E2M1,
+        "FLOAT8E8M0" => DType::F8E8M0,
+        "UINT2" => DType::U2,
+        "INT2" => DType::I2,
         _ => return Err(format!("elements of type {name} ({number}) are not supported")),
     })
 }
@@ -80,12 +96,9 @@ impl<'a> Tensors<'a> {
             EXTERNAL => Elements::Bytes(self.external(&proto, &ty).map_err(wrong)?),
             _ => stored(proto),
         };
-        let found = elements.len(dtype);
-        if found != ty.len() {
-            return Err(wrong(format!("its shape {:?} has {} elements, but {found} are there", ty.shape, ty.len())));
-        }
         self.budget.charge(ty.bytes())?;
-        Ok(Tensor::with_type(ty, elements.into_data(dtype))?)
+        let data = elements.into_data(&ty).map_err(wrong)?;
+        Ok(Tensor::with_type(ty, data)?)
     }
 
     /// The elements of a tensor in another file.
@@ -100,7 +113,7 @@ impl<'a> Tensors<'a> {
         let location = entry("location").ok_or("its elements lie in another file, which it does not name")?;
         require_inside(location)?;
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
-        let bytes = ty.bytes();
+        let bytes = stored_bytes(ty);
         if length.is_some_and(|length| length != bytes as u64) {
             return Err(format!("it takes {bytes} bytes, but {} bytes of {location:?} are its", length.unwrap_or(0)));
         }
@@ -137,67 +150,93 @@ pub fn shape(dims: &[i64]) -> Result<Vec<usize>, String> {
     }
 }
 
-/// Elements as a message holds them.
+/// Elements as a message holds them: raw data stand for all other fields.
 enum Elements {
-    /// Little-endian.
+    /// Little-endian, elements of fewer than eight bits packed.
     Bytes(Vec<u8>),
     F32(Vec<f32>),
+    F64(Vec<f64>),
+    /// Integers of up to 32 bits, and the bits of smaller floats, packed where several fit a byte.
     I32(Vec<i32>),
     I64(Vec<i64>),
+    U64(Vec<u64>),
 }
 
-/// The field that the elements are in. Raw data stand for all others.
+/// The field that the elements are in.
 fn stored(proto: TensorProto) -> Elements {
     if let Some(raw) = proto.raw_data {
         return Elements::Bytes(raw);
     }
     if !proto.float_data.is_empty() {
         Elements::F32(proto.float_data)
+    } else if !proto.double_data.is_empty() {
+        Elements::F64(proto.double_data)
     } else if !proto.int64_data.is_empty() {
         Elements::I64(proto.int64_data)
+    } else if !proto.uint64_data.is_empty() {
+        Elements::U64(proto.uint64_data)
     } else {
         Elements::I32(proto.int32_data)
     }
 }
 
-impl Elements {
-    /// How many elements of this type there are; `usize::MAX` where the field is not the type's.
-    fn len(&self, dtype: DType) -> usize {
-        match (self, dtype) {
-            (Elements::Bytes(bytes), _) if bytes.len() % dtype.size() == 0 => bytes.len() / dtype.size(),
-            (Elements::F32(values), DType::F32) => values.len(),
-            (Elements::I64(values), DType::I64) => values.len(),
-            (Elements::I32(values), DType::I32 | DType::I8 | DType::U8 | DType::F16) => values.len(),
-            (Elements::I32(values), _) if values.is_empty() => 0,
-            _ => usize::MAX,
-        }
+/// How many elements of a type the file has in a byte.
+fn packed(dtype: DType) -> usize {
+    match dtype {
+        DType::I4 | DType::U4 | DType::F4E2M1 => 2,
+        DType::I2 | DType::U2 => 4,
+        _ => 1,
     }
+}
 
-    /// The elements. Their length must have been compared.
-    fn into_data(self, dtype: DType) -> Data {
+/// The bytes that a tensor takes in a file.
+fn stored_bytes(ty: &TensorType) -> usize {
+    ty.bytes().div_ceil(packed(ty.dtype))
+}
+
+impl Elements {
+    /// The elements of a tensor of this type.
+    fn into_data(self, ty: &TensorType) -> Result<Data, String> {
+        let dtype = ty.dtype;
+        let expected = if let Elements::Bytes(_) = self { stored_bytes(ty) } else { ty.len().div_ceil(packed(dtype)) };
+        let found = match &self {
+            Elements::Bytes(values) => values.len(),
+            Elements::F32(values) => values.len(),
+            Elements::F64(values) => values.len(),
+            Elements::I32(values) => values.len(),
+            Elements::I64(values) => values.len(),
+            Elements::U64(values) => values.len(),
+        };
+        if found != expected {
+            return Err(format!("its shape {:?} takes {expected} numbers or bytes, but {found} are there", ty.shape));
+        }
         match (self, dtype) {
-            (Elements::Bytes(bytes), _) => from_little_endian(dtype, &bytes),
-            (Elements::F32(values), _) => Data::F32(values),
-            (Elements::I64(values), _) => Data::I64(values),
-            (Elements::I32(values), DType::I8) => Data::I8(values.iter().map(|&value| value as i8).collect()),
-            (Elements::I32(values), DType::U8) => Data::U8(values.iter().map(|&value| value as u8).collect()),
-            (Elements::I32(values), DType::F16) => {
-                Data::F16(values.iter().map(|&bits| f16::from_bits(bits as u16)).collect())
+            (Elements::Bytes(bytes), _) => Ok(from_bytes(ty, &bytes)),
+            (Elements::F32(values), DType::F32) => Ok(Data::F32(values)),
+            (Elements::F64(values), DType::F64) => Ok(Data::F64(values)),
+            (Elements::I64(values), DType::I64) => Ok(Data::I64(values)),
+            (Elements::U64(values), DType::U64) => Ok(Data::U64(values)),
+            (Elements::U64(values), DType::U32) => Ok(Data::U32(values.iter().map(|&value| value as u32).collect())),
+            (Elements::I32(values), DType::Bool) => {
+                Ok(Data::Bool(values.iter().map(|&value| (value != 0).into()).collect()))
             }
-            (Elements::I32(values), DType::I32) => Data::I32(values),
-            (Elements::I32(_), _) => Data::zeroed(dtype, 0),
+            // The low bytes of each number are the element, or several.
+            (Elements::I32(values), dtype) if dtype.size() <= size_of::<i32>() || values.is_empty() => {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes().into_iter().take(dtype.size()));
+                Ok(from_bytes(ty, &bytes.collect::<Vec<u8>>()))
+            }
+            _ => Err(format!("its elements are not in the field that {dtype} has")),
         }
     }
 }
 
-/// Numbers in the order of bytes that files have.
-fn from_little_endian(dtype: DType, bytes: &[u8]) -> Data {
-    let mut data = Data::zeroed(dtype, bytes.len() / dtype.size());
-    let mut view = data.view_mut();
-    let to = view.bytes_mut();
-    to.copy_from_slice(bytes);
-    if cfg!(target_endian = "big") {
-        to.chunks_exact_mut(dtype.size()).for_each(<[u8]>::reverse);
+/// Elements as raw data have them: the first of a byte in its lowest bits.
+fn from_bytes(ty: &TensorType, bytes: &[u8]) -> Data {
+    let packed = packed(ty.dtype);
+    if packed == 1 {
+        return Data::from_little_endian(ty.dtype, bytes);
     }
-    data
+    let bits = 8 / packed;
+    let elements = bytes.iter().flat_map(|byte| (0..packed).map(move |place| byte >> (place * bits)));
+    Data::from_little_endian(ty.dtype, &elements.take(ty.len()).collect::<Vec<u8>>())
 }

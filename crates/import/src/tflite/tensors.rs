@@ -1,10 +1,9 @@
 //! The file's tensors and buffers: element types, shapes, quantization, and the bytes of constants.
 
-use half::f16;
 use kinglet_graph::{DType, Data, MAX_ELEMENTS, MAX_RANK, Quantization, Tensor, TensorType};
 
 use super::builder::Form;
-use super::flatbuffer::{Number, Table, Tables};
+use super::flatbuffer::{Table, Tables};
 use super::schema::{self, ELEMENT_TYPES};
 use crate::ImportError;
 use crate::budget::{Budget, MAX_NAME};
@@ -59,21 +58,12 @@ impl<'a> FileTensor<'a> {
     pub fn constant(&self, form: Form, data: &[u8]) -> Result<Tensor, ImportError> {
         let ty = self.type_in(form);
         let elements = match ty.dtype {
-            DType::F32 => Data::F32(numbers(data)),
-            DType::F16 => Data::F16(numbers::<u16>(data).into_iter().map(f16::from_bits).collect()),
             DType::I8 if self.is_shifted() => Data::I8(data.iter().map(|&byte| (byte ^ 0x80) as i8).collect()),
             DType::I8 if self.packed => Data::I8(unpack_nibbles(data, ty.len())),
-            DType::I8 => Data::I8(numbers(data)),
-            DType::U8 => Data::U8(data.to_vec()),
-            DType::I32 => Data::I32(numbers(data)),
-            DType::I64 => Data::I64(numbers(data)),
+            dtype => Data::from_little_endian(dtype, data),
         };
         Ok(Tensor::with_type(ty, elements)?)
     }
-}
-
-fn numbers<T: Number>(data: &[u8]) -> Vec<T> {
-    data.chunks_exact(T::SIZE).map(T::from_bytes).collect()
 }
 
 /// Signed 4-bit integers, two a byte, the lower half first.
@@ -237,7 +227,8 @@ fn element_type(code: i8) -> Result<(DType, bool), Problem> {
         "FLOAT32" => DType::F32,
         "FLOAT16" => DType::F16,
         "INT8" | "INT4" => DType::I8,
-        "UINT8" | "BOOL" => DType::U8,
+        "UINT8" => DType::U8,
+        "BOOL" => DType::Bool,
         "INT32" => DType::I32,
         "INT64" => DType::I64,
         _ => {

@@ -50,12 +50,5 @@ pub fn typed(tensor: &Tensor, ty: &TensorType) -> Tensor {
 
 /// The elements as numbers that any type's fit in.
 pub fn numbers(tensor: &Tensor) -> Vec<f64> {
-    match tensor.data() {
-        Data::F32(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::F16(values) => values.iter().map(|&value| value.to_f64()).collect(),
-        Data::I8(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::U8(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::I32(values) => values.iter().map(|&value| f64::from(value)).collect(),
-        Data::I64(values) => values.iter().map(|&value| value as f64).collect(),
-    }
+    tensor.as_ref().view.to_f64()
 }

@@ -1,8 +1,8 @@
 //! Picks the kernel of a node: a fast one where types and attributes allow it, the operator's plain loops where not.
 
 use kinglet_graph::ops::{
-    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Mean, Pool2d, PoolKind, Softmax, Unary, Window,
-    unary_table,
+    Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce, ReduceKind, Softmax,
+    Unary, Window, unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
@@ -40,7 +40,7 @@ pub(super) fn kernel(
         Op::DepthwiseConv2d(op) => context.depthwise_conv2d(op)?,
         Op::FullyConnected(op) => context.fully_connected(op)?,
         Op::Pool2d(op) => context.pool2d(op)?,
-        Op::Mean(op) => context.mean(op)?,
+        Op::Reduce(op) if op.kind == ReduceKind::Mean => context.mean(op)?,
         Op::Binary(_) => context.binary()?,
         Op::Unary(op) if context.all_8_bit() => {
             Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
@@ -232,7 +232,7 @@ impl<'g> Context<'g> {
     }
 
     /// The mean over height and width is an average pool with one window.
-    fn mean(&self, op: &Mean) -> Result<Option<Selected>, GraphError> {
+    fn mean(&self, op: &Reduce) -> Result<Option<Selected>, GraphError> {
         let input = self.input(0);
         if input.shape.len() != 4 || op.axes != [1, 2] {
             return Ok(None);
@@ -284,6 +284,7 @@ impl<'g> Context<'g> {
             BinaryKind::Divide => eltwise::Operation::Divide,
             BinaryKind::Maximum => eltwise::Operation::Maximum,
             BinaryKind::Minimum => eltwise::Operation::Minimum,
+            _ => return Ok(None),
         };
         let (min, max) = op.activation.bounds();
         let kernel = Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));

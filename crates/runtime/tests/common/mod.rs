@@ -32,11 +32,12 @@ impl Random {
         let mut data = Data::zeroed(ty.dtype, ty.len());
         match &mut data {
             Data::F32(values) => values.iter_mut().for_each(|value| *value = self.real() * 4.0),
-            Data::F16(values) => values.iter_mut().for_each(|value| *value = half::f16::from_f32(self.real())),
             Data::I8(values) => values.iter_mut().for_each(|value| *value = self.next() as i8),
             Data::U8(values) => values.iter_mut().for_each(|value| *value = (self.next() >> 9) as u8),
-            Data::I32(values) => values.iter_mut().for_each(|value| *value = self.between(-9, 9) as i32),
-            Data::I64(values) => values.iter_mut().for_each(|value| *value = self.between(-9, 9)),
+            other => {
+                let values: Vec<f64> = (0..ty.len()).map(|_| self.between(-9, 9) as f64).collect();
+                *other = Data::from_f64(ty.dtype, &values);
+            }
         }
         Tensor::with_type(ty.clone(), data).unwrap()
     }

@@ -12,7 +12,7 @@ mod operands;
 
 use std::collections::HashMap;
 
-use crate::ops::{Activation, PoolKind, ResizeKind};
+use crate::ops::{Activation, PadMode, PoolKind, Reduce, ReduceKind, ResizeKind};
 use crate::{DType, Graph, GraphError, Node, Op, TensorType, ValueId, qmath};
 
 /// Makes operators between Dequantize and Quantize quantized ones. What has no quantized form stays as it is.
@@ -116,14 +116,15 @@ impl Fusion<'_> {
         let ty = self.ty(source);
         let Ok(quantization) = ty.activation_quantization("") else { return false };
         match op {
-            Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::ArgMax(_) => true,
+            Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Gather(_) | Op::Arg(_) => true,
             Op::Pool2d(pool) => pool.kind == PoolKind::Max && pool.activation == Activation::None,
             Op::Resize(resize) => resize.kind == ResizeKind::Nearest,
             Op::Pad(pad) => {
                 let (scale, zero_point) = (quantization.scale(), quantization.zero_point());
                 let (min, max) = ty.dtype.bounds_8_bit();
-                let q = qmath::quantize(pad.value, scale, zero_point, min, max);
-                qmath::dequantize(q, scale, zero_point) == pad.value
+                let PadMode::Constant(value) = pad.mode else { return true };
+                let q = qmath::quantize(value as f32, scale, zero_point, min, max);
+                f64::from(qmath::dequantize(q, scale, zero_point)) == value
             }
             _ => false,
         }
@@ -134,7 +135,7 @@ impl Fusion<'_> {
         let mut inputs = node.inputs.clone();
         inputs[0] = Some(source);
         let output = node.outputs[0];
-        if let Op::ArgMax(_) = node.op {
+        if let Op::Arg(_) = node.op {
             self.push(Node { inputs, ..node.clone() });
             return true;
         }
@@ -193,9 +194,11 @@ impl Fusion<'_> {
                 }
                 Some(operands)
             }
-            Op::Unary(_) | Op::Pool2d(_) | Op::Mean(_) | Op::Resize(_) | Op::Softmax(_) => {
-                Some(vec![Some(whole(self, node.inputs[0]?)?)])
-            }
+            Op::Unary(_)
+            | Op::Pool2d(_)
+            | Op::Reduce(Reduce { kind: ReduceKind::Mean, .. })
+            | Op::Resize(_)
+            | Op::Softmax(_) => Some(vec![Some(whole(self, node.inputs[0]?)?)]),
             _ => None,
         }
     }

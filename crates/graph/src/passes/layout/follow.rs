@@ -3,7 +3,7 @@
 use super::permutation::{self, Permutation, is_identity, moves_nothing, order_between, permuted, without};
 use super::regroup::{Regrouped, regroup};
 use super::sweep::{Sweep, View};
-use crate::ops::{ArgMax, Concat, Mean, Pad, Slice};
+use crate::ops::{Arg, Concat, Expand, Gather, Pad, Reduce, Slice};
 use crate::{GraphError, Node, Op, TensorType, ValueId};
 
 impl Sweep {
@@ -20,7 +20,7 @@ impl Sweep {
         }
         match &node.op {
             Op::Reshape(_) => return self.follow_reshape(node, x, output),
-            Op::Binary(_) | Op::Prelu => return self.follow_broadcast(node, output),
+            Op::Binary(_) | Op::Prelu | Op::Select => return self.follow_broadcast(node, output),
             Op::Concat(concat) => return self.follow_concat(node, concat),
             _ => {}
         }
@@ -103,15 +103,15 @@ fn one_input(op: &Op, permutation: &[usize], [x, output]: [&TensorType; 2]) -> O
     let last_stays = permutation.last() == Some(&(permutation.len().wrapping_sub(1)));
     let order = permutation::inverse(permutation);
     match op {
-        Op::Unary(_) | Op::Cast | Op::Quantize => Some((op.clone(), same)),
+        Op::Unary(_) | Op::Cast(_) | Op::Quantize => Some((op.clone(), same)),
         Op::Dequantize | Op::Reinterpret => {
             let whole = |ty: &TensorType| ty.quantization.as_ref().is_none_or(|q| q.scales.len() == 1);
             (whole(x) && whole(output)).then(|| (op.clone(), same))
         }
         // They work along the last axis, on each row for itself.
         Op::Softmax(_) | Op::FullyConnected(_) => last_stays.then(|| (op.clone(), same)),
-        Op::Pad(Pad { before, after, value }) => {
-            let pad = Pad { before: permuted(before, &order), after: permuted(after, &order), value: *value };
+        Op::Pad(Pad { before, after, mode }) => {
+            let pad = Pad { before: permuted(before, &order), after: permuted(after, &order), mode: *mode };
             Some((Op::Pad(pad), same))
         }
         Op::Slice(Slice { begin, step, size }) => {
@@ -119,16 +119,29 @@ fn one_input(op: &Op, permutation: &[usize], [x, output]: [&TensorType; 2]) -> O
             Some((Op::Slice(Slice { begin, step: permuted(step, &order), size }), same))
         }
         // A sum in another order could round otherwise.
-        Op::Mean(Mean { axes, keep_dims }) => {
+        Op::Reduce(Reduce { kind, axes, keep_dims }) => {
             let moved = permuted(permutation, axes);
-            let op = Op::Mean(Mean { axes: moved.clone(), keep_dims: *keep_dims });
+            let op = Op::Reduce(Reduce { kind: *kind, axes: moved.clone(), keep_dims: *keep_dims });
             let left = if *keep_dims { same } else { without(permutation, |axis| moved.contains(&axis)) };
             moved.is_sorted().then_some((op, left))
         }
-        Op::ArgMax(ArgMax { axis, keep_dims }) => {
+        Op::Expand(Expand { shape }) if shape.len() == permutation.len() => {
+            Some((Op::Expand(Expand { shape: permuted(shape, &order) }), same))
+        }
+        // With one axis of indices the axis stays, with none it goes.
+        Op::Gather(Gather { axis, batch_dims: 0 }) => {
             let moved = permutation[*axis];
-            let op = Op::ArgMax(ArgMax { axis: moved, keep_dims: *keep_dims });
-            Some((op, if *keep_dims { same } else { without(permutation, |axis| axis == moved) }))
+            let op = Op::Gather(Gather { axis: moved, batch_dims: 0 });
+            match output.shape.len().checked_sub(x.shape.len()) {
+                Some(0) => Some((op, same)),
+                None => Some((op, without(permutation, |axis| axis == moved))),
+                Some(_) => None,
+            }
+        }
+        Op::Arg(arg) => {
+            let moved = permutation[arg.axis];
+            let op = Op::Arg(Arg { axis: moved, ..arg.clone() });
+            Some((op, if arg.keep_dims { same } else { without(permutation, |axis| axis == moved) }))
         }
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Transposed convolutions, as the graph's two-dimensional one.
 
-use kinglet_graph::ops::{Activation, BinaryKind, ConvTranspose2d, Pad, Slice};
+use kinglet_graph::ops::{Activation, BinaryKind, ConvTranspose2d, Pad, PadMode, Slice};
 use kinglet_graph::{Op, ValueId};
 
 use super::spatial::{AutoPad, Spatial, pads};
@@ -171,7 +171,7 @@ fn pad(b: &mut Builder<'_>, x: ValueId, axis: usize, before: usize, after: usize
     }
     let rank = b.ty(x).shape.len();
     let only = |size: usize| (0..rank).map(|other| if other == axis { size } else { 0 }).collect();
-    b.emit(Op::Pad(Pad { before: only(before), after: only(after), value: 0.0 }), &[x])
+    b.emit(Op::Pad(Pad { before: only(before), after: only(after), mode: PadMode::Constant(0.0) }), &[x])
 }
 
 /// A range of planes.

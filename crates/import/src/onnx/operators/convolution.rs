@@ -1,7 +1,7 @@
 //! Convolutions. The graph's are two-dimensional: one axis is made two by an axis of size 1, and over three axes the
 //! results of the kernel's slices are added.
 
-use kinglet_graph::ops::{Activation, BinaryKind, Conv2d, DepthwiseConv2d, Pad, Slice};
+use kinglet_graph::ops::{Activation, BinaryKind, Conv2d, DepthwiseConv2d, Pad, PadMode, Slice};
 use kinglet_graph::{DType, Op, Quantization, ValueId};
 
 use super::spatial::Spatial;
@@ -111,8 +111,11 @@ fn volumetric(
     let x = b.channels_last(convolution.x)?;
     let padding = |depth: usize| vec![0, depth, 0, 0, 0];
     let (before, after) = (padding(spatial.before[0]), padding(spatial.after[0]));
-    let x =
-        if before == after && before[1] == 0 { x } else { b.emit(Op::Pad(Pad { before, after, value: 0.0 }), &[x])? };
+    let x = if before == after && before[1] == 0 {
+        x
+    } else {
+        b.emit(Op::Pad(Pad { before, after, mode: PadMode::Constant(0.0) }), &[x])?
+    };
     let [n, depth, height, width, channels] = b.shape(x)[..] else { return invalid("its image has not five axes") };
     let Some(planes) = depth.checked_sub(spatial.extent(0)).map(|last| last / spatial.stride[0] + 1) else {
         return invalid(format!("a kernel of {:?} does not fit the image", spatial.kernel));

@@ -1,9 +1,11 @@
 //! Functions of each element.
 
-use kinglet_graph::ValueId;
-use kinglet_graph::ops::{BinaryKind, Unary};
+use kinglet_graph::element::{Bool, Round};
+use kinglet_graph::ops::{BinaryKind, Cast, Expand, Unary};
+use kinglet_graph::{DType, Op, ValueId};
 
-use super::{Problem, invalid};
+use super::parts::known;
+use super::{Problem, invalid, unsupported};
 use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
 use crate::onnx::tensors;
@@ -20,12 +22,76 @@ pub fn binary(b: &mut Builder<'_>, op: &Operator<'_>, kind: BinaryKind) -> Resul
     Ok(vec![b.binary(kind, x, y)?])
 }
 
+/// Pow. The exponent may be of another type than the base, of which the result is.
+pub fn pow(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let (x, y) = (op.input(b, 0)?, op.input(b, 1)?);
+    let (base, exponent) = (b.dtype(x), b.dtype(y));
+    // An integer to a broken exponent is what a float of it is.
+    let common = if base.is_integer() && exponent.is_float() { DType::F64 } else { base };
+    let (x, y) = (b.cast(x, common)?, b.cast(y, common)?);
+    let power = b.binary(BinaryKind::Power, x, y)?;
+    Ok(vec![b.cast(power, base)?])
+}
+
 /// Cast: the attribute `to` is an element type.
 pub fn cast(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
-    match tensors::element_type(op.int_or("to", 0)?) {
-        Ok(dtype) => Ok(vec![b.cast(x, dtype)?]),
-        Err(problem) => Err(Problem::Unsupported(problem)),
+    let x = b.plain(x)?;
+    let dtype = match tensors::element_type(op.int_or("to", 0)?) {
+        Ok(dtype) => dtype,
+        Err(problem) => return Err(Problem::Unsupported(problem)),
+    };
+    if dtype == b.dtype(x) {
+        return Ok(vec![x]);
+    }
+    let round = match op.text_or("round_mode", "up")? {
+        "up" => Round::Up,
+        "down" => Round::Down,
+        "nearest" => Round::Nearest,
+        other => return unsupported(format!("with the rounding {other:?}")),
+    };
+    let cast = Cast { saturate: op.int_or("saturate", 1)? != 0, round };
+    Ok(vec![b.emit_as(Op::Cast(cast), &[Some(x)], dtype, None)?])
+}
+
+/// Dropout, which changes nothing but in training. The second output says that every element was kept.
+pub fn dropout(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let x = op.input(b, 0)?;
+    let number = |b: &mut Builder<'_>, index, what| match op.optional(b, index)? {
+        Some(id) => Ok::<_, Problem>(known(b, op, id, what)?.first().copied().unwrap_or(0.0)),
+        None => Ok(0.0),
+    };
+    let training = number(b, 2, "whether it is trained")? != 0.0;
+    let ratio = if training && op.optional(b, 1)?.is_some() { number(b, 1, "its ratio")? } else { 0.5 };
+    if training && ratio != 0.0 {
+        return unsupported("in training, where it drops elements at random");
+    }
+    if !op.wants(1) {
+        return Ok(vec![x]);
+    }
+    let kept = b.constant_of(&[], vec![Bool::from(true)])?;
+    let shape = b.shape(x);
+    Ok(vec![x, b.emit(Op::Expand(Expand { shape }), &[kept])?])
+}
+
+/// Elu.
+pub fn elu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let alpha = op.float_or("alpha", 1.0)?;
+    unary(b, op, Unary::Elu { alpha })
+}
+
+/// HardSigmoid.
+pub fn hard_sigmoid(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let (alpha, beta) = (op.float_or("alpha", 0.2)?, op.float_or("beta", 0.5)?);
+    unary(b, op, Unary::HardSigmoid { alpha, beta })
+}
+
+/// Gelu, exact or approximated.
+pub fn gelu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    match op.text_or("approximate", "none")? {
+        "none" => unary(b, op, Unary::Gelu),
+        "tanh" => unary(b, op, Unary::GeluTanh),
+        other => unsupported(format!("approximated by {other:?}")),
     }
 }
 
@@ -60,6 +126,10 @@ pub fn clip(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Prob
         (Some(0.0), Some(6.0)) => Some(Unary::Relu6),
         (Some(0.0), None) if max.is_none() => Some(Unary::Relu),
         (Some(-1.0), Some(1.0)) => Some(Unary::ReluN1To1),
+        (low, high) if b.dtype(x).is_float() && low.is_some() == min.is_some() && high.is_some() == max.is_some() => {
+            let (min, max) = (low.unwrap_or(f32::NEG_INFINITY), high.unwrap_or(f32::INFINITY));
+            (min <= max).then_some(Unary::Clip { min, max })
+        }
         _ => None,
     };
     if let Some(clamp) = clamp {

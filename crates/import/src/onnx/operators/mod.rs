@@ -4,20 +4,26 @@
 //! changed between versions of an operator is told apart by the version that the file imports. Axes, paddings, sizes and
 //! shapes that the file holds as tensors must be known when the model is read; they become attributes.
 
+mod blocks;
 mod conv_transpose;
 mod convolution;
+mod einsum;
 mod elementwise;
+mod indexing;
+mod linear;
 mod matrix;
 mod normalization;
+mod parts;
 mod pooling;
 mod quantization;
+mod reduction;
 mod resize;
 mod shape;
 mod softmax;
 mod spatial;
 
 use kinglet_graph::ValueId;
-use kinglet_graph::ops::{BinaryKind, PoolKind, Unary};
+use kinglet_graph::ops::{ArgKind, BinaryKind, PoolKind, ReduceKind, Unary};
 
 use super::builder::Builder;
 use super::operator::Operator;
@@ -37,51 +43,105 @@ fn translation(domain: &str, name: &str) -> Option<Translation> {
 
 fn standard(name: &str) -> Option<Translation> {
     Some(match name {
+        "Abs" => |b, op| elementwise::unary(b, op, Unary::Abs),
         "Add" => |b, op| elementwise::binary(b, op, BinaryKind::Add),
+        "And" => |b, op| elementwise::binary(b, op, BinaryKind::And),
+        "ArgMax" => |b, op| reduction::arg(b, op, ArgKind::Max),
+        "ArgMin" => |b, op| reduction::arg(b, op, ArgKind::Min),
         "AveragePool" => pooling::average_pool,
         "BatchNormalization" => normalization::batch_normalization,
         "Cast" => elementwise::cast,
+        "Ceil" => |b, op| elementwise::unary(b, op, Unary::Ceil),
         "Clip" => elementwise::clip,
         "Concat" => shape::concat,
         "Constant" => shape::constant,
+        "ConstantOfShape" => parts::constant_of_shape,
         "Conv" => convolution::conv,
         "ConvInteger" => quantization::conv_integer,
         "ConvTranspose" => conv_transpose::conv_transpose,
-        "DequantizeLinear" => quantization::dequantize_linear,
+        "DepthToSpace" => blocks::depth_to_space,
+        "DequantizeLinear" => linear::dequantize_linear,
         "Div" => |b, op| elementwise::binary(b, op, BinaryKind::Divide),
-        "Dropout" => shape::identity,
+        "Dropout" => elementwise::dropout,
+        "DynamicQuantizeLinear" => linear::dynamic_quantize_linear,
+        "Einsum" => einsum::einsum,
+        "Elu" => elementwise::elu,
+        "Equal" => |b, op| elementwise::binary(b, op, BinaryKind::Equal),
+        "Erf" => |b, op| elementwise::unary(b, op, Unary::Erf),
         "Exp" => |b, op| elementwise::unary(b, op, Unary::Exp),
+        "Expand" => parts::expand,
         "Flatten" => shape::flatten,
-        "Gather" => shape::gather,
+        "Floor" => |b, op| elementwise::unary(b, op, Unary::Floor),
+        "Gather" => indexing::gather,
+        "GatherElements" => indexing::gather_elements,
+        "GatherND" => indexing::gather_nd,
+        "Gelu" => elementwise::gelu,
         "Gemm" => matrix::gemm,
         "GlobalAveragePool" => |b, op| pooling::global_pool(b, op, PoolKind::Average),
         "GlobalMaxPool" => |b, op| pooling::global_pool(b, op, PoolKind::Max),
+        "Greater" => |b, op| elementwise::binary(b, op, BinaryKind::Greater),
+        "GreaterOrEqual" => |b, op| elementwise::binary(b, op, BinaryKind::GreaterOrEqual),
         "GroupNormalization" => normalization::group_normalization,
+        "HardSigmoid" => elementwise::hard_sigmoid,
         "HardSwish" => |b, op| elementwise::unary(b, op, Unary::HardSwish),
         "Identity" => shape::identity,
         "InstanceNormalization" => normalization::instance_normalization,
         "LayerNormalization" => normalization::layer_normalization,
         "LeakyRelu" => elementwise::leaky_relu,
+        "Less" => |b, op| elementwise::binary(b, op, BinaryKind::Less),
+        "LessOrEqual" => |b, op| elementwise::binary(b, op, BinaryKind::LessOrEqual),
+        "Log" => |b, op| elementwise::unary(b, op, Unary::Log),
+        "LogSoftmax" => softmax::log_softmax,
+        "LRN" => normalization::local_response_normalization,
         "MatMul" => matrix::mat_mul,
         "MatMulInteger" => quantization::mat_mul_integer,
+        "Max" => |b, op| reduction::of_tensors(b, op, BinaryKind::Maximum, false),
         "MaxPool" => pooling::max_pool,
+        "Mean" => |b, op| reduction::of_tensors(b, op, BinaryKind::Add, true),
+        "Min" => |b, op| reduction::of_tensors(b, op, BinaryKind::Minimum, false),
+        "Mish" => |b, op| elementwise::unary(b, op, Unary::Mish),
         "Mul" => |b, op| elementwise::binary(b, op, BinaryKind::Multiply),
+        "Neg" => |b, op| elementwise::unary(b, op, Unary::Negate),
+        "NonMaxSuppression" => indexing::non_max_suppression,
+        "Not" => |b, op| elementwise::unary(b, op, Unary::Not),
+        "Or" => |b, op| elementwise::binary(b, op, BinaryKind::Or),
+        "Pad" => parts::pad,
+        "Pow" => elementwise::pow,
         "QLinearConv" => quantization::qlinear_conv,
         "QLinearMatMul" => quantization::qlinear_mat_mul,
-        "QuantizeLinear" => quantization::quantize_linear,
+        "QuantizeLinear" => linear::quantize_linear,
+        "Range" => parts::range_of,
+        "Reciprocal" => |b, op| elementwise::unary(b, op, Unary::Reciprocal),
+        "ReduceL2" => |b, op| reduction::reduce(b, op, ReduceKind::L2),
+        "ReduceMax" => |b, op| reduction::reduce(b, op, ReduceKind::Max),
+        "ReduceMean" => |b, op| reduction::reduce(b, op, ReduceKind::Mean),
+        "ReduceMin" => |b, op| reduction::reduce(b, op, ReduceKind::Min),
+        "ReduceProd" => |b, op| reduction::reduce(b, op, ReduceKind::Product),
+        "ReduceSum" => |b, op| reduction::reduce(b, op, ReduceKind::Sum),
         "Relu" => |b, op| elementwise::unary(b, op, Unary::Relu),
         "Reshape" => shape::reshape,
         "Resize" => resize::resize,
+        "Round" => |b, op| elementwise::unary(b, op, Unary::Round),
+        "ScatterND" => indexing::scatter_nd,
         "Shape" => shape::shape,
         "Sigmoid" => |b, op| elementwise::unary(b, op, Unary::Logistic),
+        "Size" => shape::size,
+        "Slice" => parts::slice,
         "Softmax" => softmax::softmax,
+        "Softplus" => |b, op| elementwise::unary(b, op, Unary::Softplus),
+        "SpaceToDepth" => blocks::space_to_depth,
+        "Split" => parts::split,
         "Sqrt" => |b, op| elementwise::unary(b, op, Unary::Sqrt),
         "Squeeze" => shape::squeeze,
         "Sub" => |b, op| elementwise::binary(b, op, BinaryKind::Subtract),
+        "Sum" => |b, op| reduction::of_tensors(b, op, BinaryKind::Add, false),
         "Tanh" => |b, op| elementwise::unary(b, op, Unary::Tanh),
+        "Tile" => parts::tile,
+        "TopK" => reduction::top_k,
         "Transpose" => shape::transpose,
         "Unsqueeze" => shape::unsqueeze,
         "Upsample" => resize::upsample,
+        "Where" => indexing::select,
         _ => return None,
     })
 }

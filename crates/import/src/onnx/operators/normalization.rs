@@ -1,6 +1,6 @@
 //! Normalizations: to a mean of 0 and a variance of 1, by statistics of the batch or of parts of a tensor.
 
-use kinglet_graph::ops::{BinaryKind, Mean, Unary};
+use kinglet_graph::ops::{Activation, BinaryKind, Pad, PadMode, Pool2d, PoolKind, Reduce, ReduceKind, Unary, Window};
 use kinglet_graph::{Op, ValueId};
 
 use super::{Problem, axis, invalid};
@@ -68,7 +68,7 @@ struct Standardized {
 
 /// (x − mean) / √(variance + epsilon), mean and variance taken over these axes.
 fn standardized(b: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Result<Standardized, Problem> {
-    let over = || Op::Mean(Mean { axes: axes.to_vec(), keep_dims: true });
+    let over = || Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: axes.to_vec(), keep_dims: true });
     let mean = b.emit(over(), &[x])?;
     let centred = b.binary(BinaryKind::Subtract, x, mean)?;
     let squares = b.binary(BinaryKind::Multiply, centred, centred)?;
@@ -128,4 +128,34 @@ pub fn group_normalization(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec
         y = b.binary(kind, y, parameter)?;
     }
     Ok(vec![b.reshape(y, &shape)?])
+}
+
+/// LRN: x over the size of its neighbours among the channels. Input: image `[N, C, …]`.
+pub fn local_response_normalization(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let x = op.input(b, 0)?;
+    let size = match usize::try_from(op.int_or("size", 0)?) {
+        Ok(size @ 1..=0xffff) => size,
+        _ => return invalid(format!("its size is {}", op.int_or("size", 0)?)),
+    };
+    let (alpha, beta, bias) = (op.float_or("alpha", 1e-4)?, op.float_or("beta", 0.75)?, op.float_or("bias", 1.0)?);
+    let last = b.channels_last(x)?;
+    let shape = b.shape(last);
+    let [n, pixels @ .., channels] = &shape[..] else { return invalid(format!("its image has the shape {shape:?}")) };
+    // The mean of the squares in a window that slides along the channels, which lie as the columns of an image here. What lies
+    // outside of them counts as 0.
+    let squares = b.binary(BinaryKind::Multiply, last, last)?;
+    let squares = b.reshape(squares, &[*n, pixels.iter().product(), *channels, 1])?;
+    let (before, after) = (vec![0, 0, (size - 1) / 2, 0], vec![0, 0, size / 2, 0]);
+    let padded = b.emit(Op::Pad(Pad { before, after, mode: PadMode::Constant(0.0) }), &[squares])?;
+    let window =
+        Pool2d { kind: PoolKind::Average, kernel: [1, size], window: Window::unit(), activation: Activation::None };
+    let mean = b.emit(Op::Pool2d(window), &[padded])?;
+    let mean = b.reshape(mean, &shape)?;
+    let dtype = b.dtype(x);
+    let (alpha, beta, bias) = (b.scalar(dtype, alpha)?, b.scalar(dtype, beta)?, b.scalar(dtype, bias)?);
+    let sum = b.binary(BinaryKind::Multiply, mean, alpha)?;
+    let sum = b.binary(BinaryKind::Add, sum, bias)?;
+    let divisor = b.binary(BinaryKind::Power, sum, beta)?;
+    let y = b.binary(BinaryKind::Divide, last, divisor)?;
+    Ok(vec![b.channels_first(y)?])
 }

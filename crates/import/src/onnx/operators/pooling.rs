@@ -1,6 +1,6 @@
 //! Average and maximum over windows.
 
-use kinglet_graph::ops::{Activation, BinaryKind, Mean, Pad, Pool2d, PoolKind, Window};
+use kinglet_graph::ops::{Activation, BinaryKind, Pad, PadMode, Pool2d, PoolKind, Reduce, ReduceKind, Window};
 use kinglet_graph::{DType, Op, ValueId};
 
 use super::spatial::{AutoPad, Spatial};
@@ -18,7 +18,7 @@ pub fn average_pool(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueI
         // Padding that counts is made of zeros; what windows reach beyond it does not count.
         let with_ends = |pads: &[usize]| [&[0], pads, &[0]].concat();
         let (before, after) = (with_ends(&spatial.before), with_ends(&spatial.after));
-        x = b.emit(Op::Pad(Pad { before, after, value: 0.0 }), &[x])?;
+        x = b.emit(Op::Pad(Pad { before, after, mode: PadMode::Constant(0.0) }), &[x])?;
         spatial.before.fill(0);
         spatial.after.fill(0);
     }
@@ -158,7 +158,7 @@ pub fn global_pool(b: &mut Builder<'_>, op: &Operator<'_>, kind: PoolKind) -> Re
     let x = b.channels_last(x)?;
     let rank = image.len();
     let y = if kind == PoolKind::Average {
-        b.emit(Op::Mean(Mean { axes: (1..rank - 1).collect(), keep_dims: true }), &[x])?
+        b.emit(Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: (1..rank - 1).collect(), keep_dims: true }), &[x])?
     } else {
         let pixels = sizes.iter().product();
         let x = b.reshape(x, &[*n, pixels, 1, *channels])?;

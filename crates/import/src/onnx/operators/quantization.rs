@@ -1,4 +1,4 @@
-//! Quantized numbers: into them, out of them, and operators on them.
+//! Operators on quantized numbers.
 //!
 //! In the graph, scale and zero point belong to a tensor's type. Where the file's are constants, quantized operators become the graph's.
 
@@ -32,8 +32,29 @@ fn quantization(
     Ok(Quantization { scales, zero_points, axis })
 }
 
+/// The same where both are known and a tensor's type can have them.
+pub fn known_quantization(
+    b: &mut Builder<'_>,
+    op: &Operator<'_>,
+    index: usize,
+    axis: Option<usize>,
+) -> Result<Option<Quantization>, Problem> {
+    let (scale, zero_point) = (op.input(b, index)?, op.optional(b, index + 1)?);
+    let known = |b: &Builder<'_>, id: ValueId| b.constant(id).is_some() && b.ty(id).shape.len() <= 1;
+    if !known(b, scale) || b.dtype(scale) != DType::F32 || !zero_point.is_none_or(|id| known(b, id)) {
+        return Ok(None);
+    }
+    // Zero points of small floats are 0, or else they make no integers.
+    if zero_point.is_some_and(|id| !b.dtype(id).is_integer()) {
+        return Ok(None);
+    }
+    let quantization = quantization(b, op, index, axis)?;
+    let positive = quantization.scales.iter().all(|scale| scale.is_finite() && *scale > 0.0);
+    Ok(positive.then_some(quantization))
+}
+
 /// The attribute `axis` of an operator on a tensor of this shape.
-fn axis_of(op: &Operator<'_>, shape: &[usize]) -> Result<Option<usize>, Problem> {
+pub fn axis_of(op: &Operator<'_>, shape: &[usize]) -> Result<Option<usize>, Problem> {
     if shape.is_empty() { Ok(None) } else { Ok(axis(op.int_or("axis", 1)?, shape.len()).ok()) }
 }
 
@@ -53,25 +74,6 @@ fn quantized_input(
 fn result(b: &mut Builder<'_>, op: &Operator<'_>, index: usize) -> Result<(DType, Quantization), Problem> {
     let dtype = op.optional(b, index + 1)?.map_or(DType::U8, |id| b.dtype(id));
     Ok((dtype, quantization(b, op, index, None)?))
-}
-
-/// QuantizeLinear. Inputs: x, scale, optional zero point, whose type is the result's.
-pub fn quantize_linear(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    let x = op.input(b, 0)?;
-    let (dtype, mut quantization) = result(b, op, 1)?;
-    if quantization.scales.len() > 1 {
-        quantization.axis = axis_of(op, &b.shape(x))?;
-        return unsupported("with one scale a channel");
-    }
-    Ok(vec![b.emit_as(Op::Quantize, &[Some(x)], dtype, Some(quantization))?])
-}
-
-/// DequantizeLinear. Inputs: x, scale, optional zero point.
-pub fn dequantize_linear(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    let x = op.input(b, 0)?;
-    let axis = axis_of(op, &b.shape(x))?;
-    let x = quantized_input(b, op, 0, axis)?;
-    Ok(vec![b.emit_as(Op::Dequantize, &[Some(x)], DType::F32, None)?])
 }
 
 /// QLinearConv. Inputs: image, weights, each with scale and zero point; those of the result; optional int32 bias.

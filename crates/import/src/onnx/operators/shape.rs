@@ -1,13 +1,13 @@
 //! Operators that move elements, and those on shapes.
 
-use kinglet_graph::ops::{Activation, Concat, Gather};
+use kinglet_graph::ops::{Activation, Concat};
 use kinglet_graph::{MAX_RANK, Op, Tensor, ValueId};
 
 use super::{Problem, axes, axis, invalid, unsupported};
 use crate::onnx::builder::{Builder, refusal};
 use crate::onnx::operator::Operator;
 
-/// Identity, and Dropout without training.
+/// Identity.
 pub fn identity(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     Ok(vec![op.input(b, 0)?])
 }
@@ -39,6 +39,13 @@ pub fn shape(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Pro
     let (start, end) = (place(op.int_or("start", 0)?), place(op.int_or("end", rank)?));
     let sizes = sizes.get(start..end).unwrap_or_default().to_vec();
     Ok(vec![b.constant_of(&[sizes.len()], sizes)?])
+}
+
+/// Size: the number of elements.
+pub fn size(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let x = op.input(b, 0)?;
+    let len = b.ty(x).len() as i64;
+    Ok(vec![b.constant_of(&[], vec![len])?])
 }
 
 /// Reshape. 0 keeps a size, unless the attribute `allowzero` is set; −1 is whatever is left.
@@ -129,22 +136,13 @@ pub fn transpose(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>,
 
 /// Concat along an axis.
 pub fn concat(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    let inputs = op.inputs(b)?;
+    let mut inputs = op.inputs(b)?;
     let Some(&first) = inputs.first() else { return invalid("it has no input") };
+    if inputs.iter().any(|id| !b.ty(*id).means_same(b.ty(first))) {
+        // The file joins integers as they are, whatever their scales.
+        inputs = inputs.into_iter().map(|id| b.plain(id)).collect::<Result<_, _>>()?;
+    }
+    let first = inputs[0];
     let axis = axis(op.int_or("axis", 1)?, b.ty(first).shape.len())?;
     Ok(vec![b.emit(Op::Concat(Concat { axis, activation: Activation::None }), &inputs)?])
-}
-
-/// Gather along an axis, by constant indices, which may be negative.
-pub fn gather(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    let (x, mut indices) = (op.input(b, 0)?, op.input(b, 1)?);
-    let shape = b.shape(x);
-    let axis = axis(op.int_or("axis", 0)?, shape.len())?;
-    if let Some(numbers) = b.integers(indices)? {
-        let size = shape[axis] as i64;
-        let forward: Vec<i64> = numbers.iter().map(|&index| if index < 0 { index + size } else { index }).collect();
-        let indices_shape = b.shape(indices);
-        indices = b.constant_of(&indices_shape, forward)?;
-    }
-    Ok(vec![b.emit(Op::Gather(Gather { axis, batch_dims: 0 }), &[x, indices])?])
 }

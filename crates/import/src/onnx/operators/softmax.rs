@@ -1,6 +1,6 @@
 //! Softmax and its logarithm.
 
-use kinglet_graph::ops::Softmax;
+use kinglet_graph::ops::{BinaryKind, Reduce, ReduceKind, Softmax, Unary};
 use kinglet_graph::{Op, ValueId};
 
 use super::{Problem, axis, invalid};
@@ -37,4 +37,20 @@ pub fn along_axis(
     let x = b.transpose(x, &permutation)?;
     let y = function(b, x)?;
     b.transpose(y, &permutation)
+}
+
+/// LogSoftmax: x less the largest, less the logarithm of the sum of the exponentials of that.
+pub fn log_softmax(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let x = op.input(b, 0)?;
+    let log_softmax = |b: &mut Builder<'_>, x: ValueId| {
+        let last = b.ty(x).shape.len() - 1;
+        let over = |kind| Op::Reduce(Reduce { kind, axes: vec![last], keep_dims: true });
+        let largest = b.emit(over(ReduceKind::Max), &[x])?;
+        let x = b.binary(BinaryKind::Subtract, x, largest)?;
+        let powers = b.unary(Unary::Exp, x)?;
+        let sum = b.emit(over(ReduceKind::Sum), &[powers])?;
+        let log = b.unary(Unary::Log, sum)?;
+        b.binary(BinaryKind::Subtract, x, log)
+    };
+    Ok(vec![along_axis(b, op, x, log_softmax)?])
 }

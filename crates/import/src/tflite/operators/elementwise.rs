@@ -1,7 +1,7 @@
 //! Elementwise operators, and those that only change the type of the elements.
 
 use kinglet_graph::Op;
-use kinglet_graph::ops::{Activation, Binary, BinaryKind, Unary};
+use kinglet_graph::ops::{Activation, Binary, BinaryKind, Cast, Unary};
 
 use super::{Operator, Problem, unsupported};
 use crate::tflite::builder::{Builder, Form};
@@ -46,7 +46,7 @@ pub fn cast(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
         return unsupported("of quantized numbers");
     }
     let input = op.value(b, 0)?;
-    op.emit(b, Op::Cast, vec![Some(input)])
+    op.emit(b, Op::Cast(Cast::default()), vec![Some(input)])
 }
 
 /// QUANTIZE: takes and makes the form of uint8 that is there or asked for, so that no second conversion stands beside it.

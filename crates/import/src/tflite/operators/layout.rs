@@ -1,6 +1,6 @@
 //! Operators that move elements: other shapes, other orders, joined and padded tensors.
 
-use kinglet_graph::ops::{Concat, Pad, Reshape, Transpose};
+use kinglet_graph::ops::{Concat, Pad, PadMode, Reshape, Transpose};
 use kinglet_graph::{DType, Op, Tensor, TensorType, View, qmath};
 
 use super::{Operator, Problem, axis, invalid, unsupported};
@@ -159,5 +159,5 @@ fn pad_with(b: &mut Builder<'_>, op: &Operator<'_>, value: f32) -> Result<(), Pr
     let before = sizes.iter().step_by(2).copied().collect();
     let after = sizes.iter().skip(1).step_by(2).copied().collect();
     let input = op.value(b, 0)?;
-    op.emit(b, Op::Pad(Pad { before, after, value }), vec![Some(input)])
+    op.emit(b, Op::Pad(Pad { before, after, mode: PadMode::Constant(value.into()) }), vec![Some(input)])
 }

@@ -1,7 +1,7 @@
 //! Operators that reduce along axes.
 
 use kinglet_graph::Op;
-use kinglet_graph::ops::{ArgMax, Mean, Softmax};
+use kinglet_graph::ops::{Arg, ArgKind, Reduce, ReduceKind, Softmax};
 
 use super::{Operator, Problem, axis};
 use crate::tflite::builder::Builder;
@@ -17,7 +17,7 @@ pub fn mean(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     axes.dedup();
     let keep_dims = op.option(schema::reducer::KEEP_DIMS)?;
     let input = op.value(b, 0)?;
-    op.emit(b, Op::Mean(Mean { axes, keep_dims }), vec![Some(input)])
+    op.emit(b, Op::Reduce(Reduce { kind: ReduceKind::Mean, axes, keep_dims }), vec![Some(input)])
 }
 
 /// ARG_MAX. Inputs: tensor, axis. The output's type says how wide the index is.
@@ -26,7 +26,7 @@ pub fn arg_max(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     let rank = op.shape(b, 0)?.len();
     let axis = axis(op.integer(b, 1, "an axis")?, rank)?;
     let input = op.value(b, 0)?;
-    op.emit(b, Op::ArgMax(ArgMax { axis, keep_dims: false }), vec![Some(input)])
+    op.emit(b, Op::Arg(Arg { kind: ArgKind::Max, last: false, axis, keep_dims: false }), vec![Some(input)])
 }
 
 /// SOFTMAX, along the last axis.
