@@ -109,7 +109,8 @@ fn gates_of_one_or_two_operators_are_recognized() {
 
 #[test]
 fn gelu_is_recognized_wherever_the_half_stands() {
-    for (place, root, expected) in [(0, 1.4142135, true), (1, 1.4142135, true), (2, 1.4142135, true), (0, 1.5, false)] {
+    let two = std::f32::consts::SQRT_2;
+    for (place, root, expected) in [(0, two, true), (1, two, true), (2, two, true), (0, 1.5, false)] {
         let gelu = |b: &mut Builder, x| {
             let [root, one, half] = [root, 1.0, 0.5].map(|value| number(b, value));
             let scaled = b.same("scaled", binary(BinaryKind::Divide), &[x, root]);
