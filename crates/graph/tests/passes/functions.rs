@@ -89,3 +89,43 @@ fn hard_swish_is_recognized_in_each_order() {
     };
     check(by_five, None);
 }
+
+#[test]
+fn gates_of_one_or_two_operators_are_recognized() {
+    let mish = |b: &mut Builder, x| {
+        let softplus = b.same("softplus", Op::Unary(Unary::Softplus), &[x]);
+        let gate = b.same("gate", Op::Unary(Unary::Tanh), &[softplus]);
+        b.same("mish", binary(BinaryKind::Multiply), &[x, gate])
+    };
+    check(mish, Some("Mish"));
+    for (beta, expected) in [(0.5, Some("HardSwish")), (0.25, None)] {
+        let hard = |b: &mut Builder, x| {
+            let gate = b.same("gate", Op::Unary(Unary::HardSigmoid { alpha: 0.16666667, beta }), &[x]);
+            b.same("y", binary(BinaryKind::Multiply), &[gate, x])
+        };
+        check(hard, expected);
+    }
+}
+
+#[test]
+fn gelu_is_recognized_wherever_the_half_stands() {
+    let two = std::f32::consts::SQRT_2;
+    for (place, root, expected) in [(0, two, true), (1, two, true), (2, two, true), (0, 1.5, false)] {
+        let gelu = |b: &mut Builder, x| {
+            let [root, one, half] = [root, 1.0, 0.5].map(|value| number(b, value));
+            let scaled = b.same("scaled", binary(BinaryKind::Divide), &[x, root]);
+            let erf = b.same("erf", Op::Unary(Unary::Erf), &[scaled]);
+            let mut gate = b.same("gate", builder::add(), &[erf, one]);
+            let halve = |b: &mut Builder, id| b.same("half", binary(BinaryKind::Multiply), &[id, half]);
+            let mut factor = x;
+            match place {
+                0 => gate = halve(b, gate),
+                1 => factor = halve(b, x),
+                _ => {}
+            }
+            let product = b.same("product", binary(BinaryKind::Multiply), &[factor, gate]);
+            if place == 2 { halve(b, product) } else { product }
+        };
+        check(gelu, expected.then_some("Gelu"));
+    }
+}

@@ -3,7 +3,7 @@
 use super::permutation::{self, Permutation, is_identity, moves_nothing, order_between, permuted, without};
 use super::regroup::{Regrouped, regroup};
 use super::sweep::{Sweep, View};
-use crate::ops::{Arg, Concat, Pad, Reduce, Slice};
+use crate::ops::{Arg, Concat, Expand, Gather, Pad, Reduce, Slice};
 use crate::{GraphError, Node, Op, TensorType, ValueId};
 
 impl Sweep {
@@ -20,7 +20,7 @@ impl Sweep {
         }
         match &node.op {
             Op::Reshape(_) => return self.follow_reshape(node, x, output),
-            Op::Binary(_) | Op::Prelu => return self.follow_broadcast(node, output),
+            Op::Binary(_) | Op::Prelu | Op::Select => return self.follow_broadcast(node, output),
             Op::Concat(concat) => return self.follow_concat(node, concat),
             _ => {}
         }
@@ -124,6 +124,19 @@ fn one_input(op: &Op, permutation: &[usize], [x, output]: [&TensorType; 2]) -> O
             let op = Op::Reduce(Reduce { kind: *kind, axes: moved.clone(), keep_dims: *keep_dims });
             let left = if *keep_dims { same } else { without(permutation, |axis| moved.contains(&axis)) };
             moved.is_sorted().then_some((op, left))
+        }
+        Op::Expand(Expand { shape }) if shape.len() == permutation.len() => {
+            Some((Op::Expand(Expand { shape: permuted(shape, &order) }), same))
+        }
+        // With one axis of indices the axis stays, with none it goes.
+        Op::Gather(Gather { axis, batch_dims: 0 }) => {
+            let moved = permutation[*axis];
+            let op = Op::Gather(Gather { axis: moved, batch_dims: 0 });
+            match output.shape.len().checked_sub(x.shape.len()) {
+                Some(0) => Some((op, same)),
+                None => Some((op, without(permutation, |axis| axis == moved))),
+                Some(_) => None,
+            }
         }
         Op::Arg(arg) => {
             let moved = permutation[arg.axis];
