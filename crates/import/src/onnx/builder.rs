@@ -37,8 +37,10 @@ pub struct Builder<'a> {
     named: Vec<bool>,
     /// For each value, the node that makes it.
     producers: Vec<Option<usize>>,
-    /// For each value, whether a node reads it, or might by another name.
+    /// For each value, whether a node reads it.
     read: Vec<bool>,
+    /// For each value, how many names stand for it that have not been let go of.
+    names: Vec<usize>,
     activation_bytes: usize,
     /// The name of the node that is being translated.
     node: String,
@@ -55,6 +57,7 @@ impl<'a> Builder<'a> {
             named: Vec::new(),
             producers: Vec::new(),
             read: Vec::new(),
+            names: Vec::new(),
             activation_bytes: 0,
             node: String::new(),
         }
@@ -74,6 +77,7 @@ impl<'a> Builder<'a> {
         self.named.push(named);
         self.producers.push(producer);
         self.read.push(false);
+        self.names.push(0);
         id
     }
 
@@ -99,6 +103,9 @@ impl<'a> Builder<'a> {
         if taken {
             return Err(ImportError::Tensor { tensor: name.to_owned(), problem: "is made twice".to_owned() });
         }
+        if let Binding::Value(id) = binding {
+            self.names[id.0] += 1;
+        }
         self.bindings.insert(name.to_owned(), binding);
         Ok(())
     }
@@ -107,10 +114,7 @@ impl<'a> Builder<'a> {
     pub fn bind(&mut self, name: &str, id: ValueId) -> Result<(), ImportError> {
         self.charge(name.len())?;
         self.bind_new(name, Binding::Value(id))?;
-        if std::mem::replace(&mut self.named[id.0], true) {
-            // It has another name, by which it may still be read when the last node that uses this one has been translated.
-            self.read[id.0] = true;
-        } else {
+        if !std::mem::replace(&mut self.named[id.0], true) {
             name.clone_into(&mut self.graph.values[id.0].name);
         }
         Ok(())
@@ -160,12 +164,13 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Lets go of a constant's elements if no node reads them: they were made into others.
+    /// Lets go of a constant's elements if no node reads them and no other name stands for them: they were made into others.
     pub fn release(&mut self, name: &str) {
-        if let Some(Binding::Value(id)) = self.bindings.get(name)
-            && !self.read[id.0]
-        {
-            self.graph.values[id.0].constant = None;
+        if let Some(Binding::Value(id)) = self.bindings.get(name) {
+            self.names[id.0] = self.names[id.0].saturating_sub(1);
+            if self.names[id.0] == 0 && !self.read[id.0] {
+                self.graph.values[id.0].constant = None;
+            }
         }
     }
 

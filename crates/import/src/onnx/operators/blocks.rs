@@ -34,14 +34,19 @@ pub fn depth_to_space(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Valu
     Ok(vec![b.reshape(x, &[n, left, h * block, w * block])?])
 }
 
-/// SpaceToDepth.
+/// SpaceToDepth. A block becomes the first of the channels that its pixels make (DCR), or the last (CRD).
 pub fn space_to_depth(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let (x, [n, c, h, w], block) = image(b, op)?;
     if !h.is_multiple_of(block) || !w.is_multiple_of(block) {
         return invalid(format!("an image of {h} by {w} does not fall into blocks of {block} by {block}"));
     }
     let (rows, columns) = (h / block, w / block);
+    let permutation = match op.text_or("mode", "DCR")? {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        other => return unsupported(format!("in the mode {other:?}")),
+    };
     let x = b.reshape(x, &[n, c, rows, block, columns, block])?;
-    let x = b.transpose(x, &[0, 3, 5, 1, 2, 4])?;
+    let x = b.transpose(x, &permutation)?;
     Ok(vec![b.reshape(x, &[n, c * block * block, rows, columns])?])
 }

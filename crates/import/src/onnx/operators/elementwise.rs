@@ -74,6 +74,12 @@ pub fn dropout(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, P
     Ok(vec![x, b.emit(Op::Expand(Expand { shape }), &[kept])?])
 }
 
+/// PRelu: a slope for negative numbers, broadcast.
+pub fn prelu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let (x, slope) = (op.input(b, 0)?, op.input(b, 1)?);
+    Ok(vec![b.emit(Op::Prelu, &[x, slope])?])
+}
+
 /// Elu.
 pub fn elu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let alpha = op.float_or("alpha", 1.0)?;
@@ -143,10 +149,4 @@ pub fn clip(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Prob
         }
     }
     Ok(vec![y])
-}
-
-/// PRelu. Inputs: x, and a slope that is broadcast over it.
-pub fn prelu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    let (x, slope) = (op.input(b, 0)?, op.input(b, 1)?);
-    Ok(vec![b.emit(Op::Prelu, &[x, slope])?])
 }
