@@ -37,7 +37,7 @@ pub struct Builder<'a> {
     named: Vec<bool>,
     /// For each value, the node that makes it.
     producers: Vec<Option<usize>>,
-    /// For each value, whether a node reads it, or might by another name.
+    /// For each value, whether a node reads it.
     read: Vec<bool>,
     /// For each value, how many names stand for it that have not been let go of.
     names: Vec<usize>,
@@ -114,10 +114,7 @@ impl<'a> Builder<'a> {
     pub fn bind(&mut self, name: &str, id: ValueId) -> Result<(), ImportError> {
         self.charge(name.len())?;
         self.bind_new(name, Binding::Value(id))?;
-        if std::mem::replace(&mut self.named[id.0], true) {
-            // It has another name, by which it may still be read when the last node that uses this one has been translated.
-            self.read[id.0] = true;
-        } else {
+        if !std::mem::replace(&mut self.named[id.0], true) {
             name.clone_into(&mut self.graph.values[id.0].name);
         }
         Ok(())

@@ -163,7 +163,10 @@ fn translate(nodes: &[Operator<'_>], graph: &GraphProto, builder: &mut Builder<'
             unsupported.finish()?;
             return Err(error);
         }
-        for input in operator.node.input.iter().filter(|name| last_uses.get(name.as_str()) == Some(&operator.index)) {
+        let mut read: Vec<&str> = operator.node.input.iter().map(String::as_str).collect();
+        read.sort_unstable();
+        read.dedup();
+        for input in read.into_iter().filter(|name| last_uses.get(name) == Some(&operator.index)) {
             builder.release(input);
         }
     }
