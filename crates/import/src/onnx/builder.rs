@@ -223,7 +223,7 @@ impl<'a> Builder<'a> {
         self.charge(size_of::<i64>() * self.graph.constant(id).map_or(0, |constant| constant.ty().len()))?;
         Ok(match self.graph.constant(id).map(|constant| constant.as_ref().view) {
             Some(View::I64(values)) => Some(values.to_vec()),
-            Some(view) if view.dtype().is_integer() && view.dtype() != DType::U64 => {
+            Some(view) if is_integer(view.dtype()) => {
                 // No other type has more digits than a float holds.
                 Some(view.to_f64().into_iter().map(|value| value as i64).collect())
             }
@@ -458,6 +458,12 @@ impl<'a> Builder<'a> {
         let x = self.plain(x)?;
         self.emit(Op::Unary(unary), &[x])
     }
+}
+
+/// Whether it is an integer type whose numbers a float holds.
+fn is_integer(dtype: DType) -> bool {
+    let narrow = matches!(dtype, DType::I4 | DType::U4 | DType::I2 | DType::U2);
+    narrow || (dtype.is_integer() && dtype != DType::U64)
 }
 
 /// What a refusal of the graph means: an element type that an operator does not take is a lack, the rest is the file's fault.

@@ -35,7 +35,7 @@ use crate::unsupported::Unsupported;
 use crate::{ImportError, Model};
 
 /// The versions of ONNX's own operator set that are read.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+const OPSETS: std::ops::RangeInclusive<i64> = 1..=28;
 
 /// Reads an ONNX model. `name` becomes the graph's name.
 pub fn import(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, ImportError> {
@@ -53,7 +53,7 @@ pub fn import(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, 
     let nodes: Vec<Operator<'_>> = nodes
         .iter()
         .enumerate()
-        .map(|(index, node)| Operator { index, node, version: version(&versions, node) })
+        .map(|(index, node)| Operator { index, node, version: version(&versions, node), in_float32: false })
         .collect();
     require_known_operators(&nodes)?;
     let mut builder = start(bytes.len(), name, &mut graph, options)?;
@@ -77,7 +77,7 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor), ImportError> {
 pub fn operators(bytes: &[u8]) -> Result<BTreeSet<String>, ImportError> {
     outline::require_moderate(bytes)?;
     let graph = ModelProto::decode(bytes).map_err(damaged)?.graph.unwrap_or_default();
-    let operator = |(index, node)| Operator { index, node, version: 0 }.kind();
+    let operator = |(index, node)| Operator { index, node, version: 0, in_float32: false }.kind();
     Ok(graph.node.iter().enumerate().map(operator).collect())
 }
 
@@ -162,7 +162,10 @@ fn translate(nodes: &[Operator<'_>], graph: &GraphProto, builder: &mut Builder<'
             unsupported.finish()?;
             return Err(error);
         }
-        for input in operator.node.input.iter().filter(|name| last_uses.get(name.as_str()) == Some(&operator.index)) {
+        let mut read: Vec<&str> = operator.node.input.iter().map(String::as_str).collect();
+        read.sort_unstable();
+        read.dedup();
+        for input in read.into_iter().filter(|name| last_uses.get(name) == Some(&operator.index)) {
             builder.release(input);
         }
     }

@@ -1,6 +1,6 @@
 //! A node as the file describes it: its attributes, inputs and outputs.
 
-use kinglet_graph::{Tensor, ValueId};
+use kinglet_graph::{DType, Tensor, ValueId};
 
 use super::builder::Builder;
 use super::operators::{Problem, invalid, unsupported};
@@ -17,6 +17,8 @@ pub struct Operator<'a> {
     pub node: &'a NodeProto,
     /// The version of its domain's operator set.
     pub version: i64,
+    /// Whether its inputs that are other floats are given to the translation as float32.
+    pub in_float32: bool,
 }
 
 impl<'a> Operator<'a> {
@@ -106,7 +108,10 @@ impl<'a> Operator<'a> {
     /// The value of an input that may be left out.
     pub fn optional(&self, b: &mut Builder<'_>, index: usize) -> Result<Option<ValueId>, Problem> {
         match self.node.input.get(index).filter(|name| !name.is_empty()) {
-            Some(name) => Ok(Some(b.value(name)?)),
+            Some(name) => {
+                let id = b.value(name)?;
+                if self.in_float32 && b.dtype(id).is_float() { Ok(Some(b.cast(id, DType::F32)?)) } else { Ok(Some(id)) }
+            }
             None => Ok(None),
         }
     }

@@ -72,6 +72,12 @@ pub fn element_type(number: i64) -> Result<DType, String> {
     })
 }
 
+/// Whether it is one of the floats of eight bits and fewer.
+pub fn is_small_float(dtype: DType) -> bool {
+    use DType as D;
+    matches!(dtype, D::F8E4M3FN | D::F8E4M3FNUZ | D::F8E5M2 | D::F8E5M2FNUZ | D::F8E8M0 | D::F4E2M1)
+}
+
 /// Reads constants. Their memory is charged to the budget of the file.
 pub struct Tensors<'a> {
     external: Option<&'a dyn ExternalData>,

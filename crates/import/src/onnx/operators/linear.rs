@@ -7,7 +7,7 @@ use kinglet_graph::ops::{BinaryKind, Gather, Reduce, ReduceKind, Unary};
 use kinglet_graph::{DType, Op, ValueId};
 
 use super::quantization::{axis_of, known_quantization};
-use super::{Problem, axis, invalid};
+use super::{Problem, axis, invalid, unsupported};
 use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
 use crate::onnx::tensors;
@@ -27,6 +27,9 @@ pub fn quantize_linear(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Val
         Some(zero_point) => b.dtype(zero_point),
         None => output_dtype(op)?.unwrap_or(DType::U8),
     };
+    if bounds(dtype).is_none() && !tensors::is_small_float(dtype) {
+        return unsupported(format!("to {dtype}"));
+    }
     if dtype.is_8_bit()
         && b.dtype(x) == DType::F32
         && b.ty(scale).len() == 1
@@ -43,14 +46,14 @@ pub fn quantize_linear(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Val
 /// Numbers in units of the scale, rounded, moved by the zero point, and as another type within its bounds.
 fn quantized(b: &mut Builder<'_>, x: ValueId, zero_point: Option<ValueId>, dtype: DType) -> Result<ValueId, Problem> {
     let mut y = x;
-    if dtype.is_integer() {
+    let bounds = bounds(dtype);
+    if bounds.is_some() {
         y = b.unary(Unary::Round, y)?;
     }
     if let Some(zero_point) = zero_point {
         y = b.binary(BinaryKind::Add, y, zero_point)?;
     }
-    if dtype.is_integer() {
-        let Some((min, max)) = bounds(dtype) else { return invalid(format!("it makes {dtype}")) };
+    if let Some((min, max)) = bounds {
         y = b.unary(Unary::Clip { min, max }, y)?;
     }
     b.cast(y, dtype)

@@ -22,8 +22,8 @@ mod shape;
 mod softmax;
 mod spatial;
 
-use kinglet_graph::ValueId;
 use kinglet_graph::ops::{ArgKind, BinaryKind, PoolKind, ReduceKind, Unary};
+use kinglet_graph::{DType, ValueId};
 
 use super::builder::Builder;
 use super::operator::Operator;
@@ -86,13 +86,13 @@ fn standard(name: &str) -> Option<Translation> {
         "HardSwish" => |b, op| elementwise::unary(b, op, Unary::HardSwish),
         "Identity" => shape::identity,
         "InstanceNormalization" => normalization::instance_normalization,
-        "LRN" => normalization::local_response_normalization,
         "LayerNormalization" => normalization::layer_normalization,
         "LeakyRelu" => elementwise::leaky_relu,
         "Less" => |b, op| elementwise::binary(b, op, BinaryKind::Less),
         "LessOrEqual" => |b, op| elementwise::binary(b, op, BinaryKind::LessOrEqual),
         "Log" => |b, op| elementwise::unary(b, op, Unary::Log),
         "LogSoftmax" => softmax::log_softmax,
+        "LRN" => normalization::local_response_normalization,
         "MatMul" => matrix::mat_mul,
         "MatMulInteger" => quantization::mat_mul_integer,
         "Max" => |b, op| reduction::of_tensors(b, op, BinaryKind::Maximum, false),
@@ -105,9 +105,9 @@ fn standard(name: &str) -> Option<Translation> {
         "NonMaxSuppression" => indexing::non_max_suppression,
         "Not" => |b, op| elementwise::unary(b, op, Unary::Not),
         "Or" => |b, op| elementwise::binary(b, op, BinaryKind::Or),
-        "PRelu" => elementwise::prelu,
         "Pad" => parts::pad,
         "Pow" => elementwise::pow,
+        "PRelu" => elementwise::prelu,
         "QLinearConv" => quantization::qlinear_conv,
         "QLinearMatMul" => quantization::qlinear_mat_mul,
         "QuantizeLinear" => linear::quantize_linear,
@@ -165,13 +165,52 @@ pub fn is_known(domain: &str, name: &str) -> bool {
 /// Adds an operator's nodes to the graph and gives the values of its outputs.
 pub fn translate(builder: &mut Builder<'_>, operator: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     match translation(&operator.node.domain, &operator.node.op_type) {
+        Some(_) if operator.version < FIRST_VERSION && !UNCHANGED.contains(&operator.node.op_type.as_str()) => {
+            unsupported(format!("before version {FIRST_VERSION}"))
+        }
         Some(translation) => {
-            let outputs = translation(builder, operator)?;
+            let outputs = in_float32(builder, operator, translation)?;
             operator.gives_only(outputs.len())?;
             Ok(outputs)
         }
         None => unsupported(""),
     }
+}
+
+/// The first version of ONNX's operators that is read throughout.
+const FIRST_VERSION: i64 = 7;
+
+/// Operators that are today what they were before that.
+const UNCHANGED: &[&str] = &["Identity", "Not", "Shape", "Size", "Transpose"];
+
+/// Operators that the graph has in float32 only. Of other floats they are computed in it, too, and the results rounded.
+const IN_FLOAT32: &[&str] = &[
+    "AveragePool",
+    "Conv",
+    "ConvTranspose",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "LRN",
+    "MaxPool",
+    "PRelu",
+    "Resize",
+    "Softmax",
+    "Upsample",
+];
+
+fn in_float32(b: &mut Builder<'_>, op: &Operator<'_>, translation: Translation) -> Result<Vec<ValueId>, Problem> {
+    if !IN_FLOAT32.contains(&op.node.op_type.as_str()) {
+        return translation(b, op);
+    }
+    let first = op.input(b, 0)?;
+    let dtype = b.dtype(first);
+    if dtype == DType::F32 || !dtype.is_float() {
+        return translation(b, op);
+    }
+    let outputs = translation(b, &Operator { in_float32: true, ..*op })?;
+    let narrow = |id: ValueId| if b.dtype(id) == DType::F32 { b.cast(id, dtype) } else { Ok(id) };
+    outputs.into_iter().map(narrow).collect()
 }
 
 /// Why an operator was not translated.

@@ -9,6 +9,7 @@ use super::convolution::{self, Convolution};
 use super::{Problem, axis, invalid, matrix, unsupported};
 use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
+use crate::onnx::tensors::is_small_float;
 
 /// Scale and zero point that are inputs of an operator, from `index` on, and must be constants. `axis` is that of more than one.
 fn quantization(
@@ -44,8 +45,8 @@ pub fn known_quantization(
     if !known(b, scale) || b.dtype(scale) != DType::F32 || !zero_point.is_none_or(|id| known(b, id)) {
         return Ok(None);
     }
-    // Zero points of small floats are 0, or else they make no integers.
-    if zero_point.is_some_and(|id| !b.dtype(id).is_integer()) {
+    // Of small floats, whose zero points are such, there are no quantized tensors.
+    if zero_point.is_some_and(|id| is_small_float(b.dtype(id))) {
         return Ok(None);
     }
     let quantization = quantization(b, op, index, axis)?;
