@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use kinglet::import::torch::{Architecture, architectures};
 use kinglet::kernels::table::Choice;
+use kinglet::vision::preprocess::Interpolation;
 use kinglet::{Model, OpenOptions, SessionOptions, labels};
 
 use crate::fetch;
@@ -33,9 +35,9 @@ impl Common {
     }
 }
 
-/// What is bound in a model that leaves sizes open.
+/// What is bound in a model whose file leaves it open: sizes, and the network of one that holds parameters alone.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Sizes that an ONNX model leaves open")]
+#[command(next_help_heading = "What the model's file leaves open")]
 pub struct SizeArgs {
     /// Give the axis NAME (or axis A of an input: INPUT:A) this size [default: 1 for the batch]
     #[arg(long, value_name = "NAME=SIZE", value_parser = named_size)]
@@ -44,6 +46,10 @@ pub struct SizeArgs {
     /// Give an input this shape, such as input=1x3x224x224
     #[arg(long, value_name = "INPUT=SHAPE", value_parser = named_shape)]
     shape: Vec<(String, Vec<usize>)>,
+
+    /// The network of a PyTorch checkpoint or of safetensors [default: recognized by its parameters]
+    #[arg(long, value_name = "NAME", value_parser = architecture)]
+    arch: Option<Architecture>,
 }
 
 impl SizeArgs {
@@ -60,8 +66,13 @@ impl SizeArgs {
     fn options(&self) -> OpenOptions {
         let sizes = self.dim.iter().cloned().collect();
         let shapes = self.shape.iter().cloned().collect();
-        OpenOptions { sizes, shapes, ..OpenOptions::default() }
+        OpenOptions { sizes, shapes, architecture: self.arch, ..OpenOptions::default() }
     }
+}
+
+/// The name of an architecture.
+fn architecture(name: &str) -> Result<Architecture, String> {
+    architectures::find(name).map_err(|error| error.to_string())
 }
 
 /// `batch=1`. Names of tensors may hold `=` themselves.
@@ -93,6 +104,10 @@ pub struct PictureArgs {
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     resize: Option<u32>,
 
+    /// How pictures are scaled [default: bilinear]
+    #[arg(long, value_name = "FILTER", value_enum)]
+    interpolation: Option<Filter>,
+
     /// Show the model the square of this many pixels in the middle [default: the model's input size]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     crop: Option<u32>,
@@ -106,6 +121,22 @@ pub struct PictureArgs {
     std: Option<[f32; 3]>,
 }
 
+/// The filter that pictures are scaled with.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Filter {
+    Bilinear,
+    Bicubic,
+}
+
+impl Filter {
+    fn interpolation(self) -> Interpolation {
+        match self {
+            Filter::Bilinear => Interpolation::Bilinear,
+            Filter::Bicubic => Interpolation::Bicubic,
+        }
+    }
+}
+
 impl PictureArgs {
     /// The model of this name or path with what was asked for.
     pub fn load(&self, name_or_path: &str, sizes: &SizeArgs) -> Result<Model> {
@@ -116,6 +147,7 @@ impl PictureArgs {
         let mut preprocess = model.preprocess().clone();
         preprocess.resize = self.resize.or(preprocess.resize);
         preprocess.crop = self.crop.or(preprocess.crop);
+        preprocess.interpolation = self.interpolation.map(Filter::interpolation).or(preprocess.interpolation);
         preprocess.mean = self.mean.or(preprocess.mean);
         preprocess.std = self.std.or(preprocess.std);
         Ok(model.with_preprocess(preprocess))

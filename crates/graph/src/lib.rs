@@ -9,6 +9,7 @@
 
 pub mod element;
 mod error;
+pub mod fmath;
 mod graph;
 pub mod ops;
 pub mod passes;

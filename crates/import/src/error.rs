@@ -6,7 +6,10 @@ use kinglet_graph::GraphError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ImportError {
     /// The content is of no format that is read.
-    #[error("{name} is not a model that can be read: {found}; supported: ONNX (.onnx) and TensorFlow Lite (.tflite)")]
+    #[error(
+        "{name} is not a model that can be read: {found}; supported: ONNX (.onnx), TensorFlow Lite (.tflite), PyTorch's state \
+         dicts (.pth, .pt) and safetensors"
+    )]
     Format {
         /// What the file is called.
         name: String,
@@ -54,6 +57,38 @@ pub enum ImportError {
     /// Operators that are not supported: all of the file's.
     #[error("not supported: {}", list(.0))]
     Unsupported(Vec<UnsupportedOperator>),
+    /// A file of parameters is of a kind that is not supported, or holds none.
+    #[error("the checkpoint cannot be read: {0}")]
+    Checkpoint(String),
+    /// The parameters are those of no architecture that is known.
+    #[error(
+        "its parameters are those of no known architecture; closest is {closest} ({problem}); known: {known}; another one has \
+         to be exported to ONNX"
+    )]
+    UnknownArchitecture {
+        /// The architecture with the fewest differences.
+        closest: String,
+        /// What they are.
+        problem: String,
+        /// The names of all.
+        known: String,
+    },
+    /// The parameters are not those of the architecture that was asked for.
+    #[error("its parameters are not those of {architecture} ({problem})")]
+    Parameters {
+        /// What was asked for.
+        architecture: String,
+        /// The differences.
+        problem: String,
+    },
+    /// There is no architecture of this name.
+    #[error("no architecture {name:?} is known; known: {known}")]
+    NoArchitecture {
+        /// What was asked for.
+        name: String,
+        /// The names of all.
+        known: String,
+    },
     /// The file asks for more memory than its size, or a small computer, justifies.
     #[error("the model is too large: {0}")]
     TooLarge(String),

@@ -9,13 +9,32 @@ pub enum Format {
     Onnx,
     /// TensorFlow Lite's FlatBuffers schema, third version.
     TfLite,
+    /// A zip archive as `torch.save` writes it since version 1.6.
+    TorchZip,
+    /// The pickles and storages that it wrote before.
+    TorchLegacy,
+    /// Hugging Face's safetensors.
+    Safetensors,
 }
+
+/// How a checkpoint of PyTorch before version 1.6 begins: a pickle of its magic number.
+const TORCH_LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// The format of these bytes, or what they look like instead.
 pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
     let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
     if at(4, b"TFL3") {
         return Ok(Format::TfLite);
+    }
+    // torch.save begins with this record; TorchScript's archives, which get an error of their own, list it at their end.
+    if at(0, b"PK\x03\x04") && (contains(bytes, b"/data.pkl") || contains(tail(bytes), b"/data.pkl")) {
+        return Ok(Format::TorchZip);
+    }
+    if at(0, TORCH_LEGACY) {
+        return Ok(Format::TorchLegacy);
+    }
+    if is_safetensors(bytes) {
+        return Ok(Format::Safetensors);
     }
     if onnx::is_model(bytes) {
         return Ok(Format::Onnx);
@@ -28,11 +47,9 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
         }
         _ if at(0, b"GGUF") => "it looks like a GGUF language model",
         _ if at(0, b"\x89HDF\r\n\x1a\n") => "it looks like HDF5 (a Keras .h5 model); convert it to TensorFlow Lite",
-        _ if at(0, b"PK\x03\x04") && contains(bytes, b"data.pkl") => "it looks like a PyTorch checkpoint",
         _ if at(0, b"PK\x03\x04") => "it is a ZIP archive; unpack it first",
         _ if at(0, b"\x1f\x8b") => "it is compressed with gzip; unpack it first",
-        [0x80, 2..=5, ..] => "it looks like a Python pickle (an older PyTorch checkpoint)",
-        [.., _] if is_safetensors(bytes) => "it looks like safetensors, which holds weights but no graph",
+        [0x80, 2..=5, ..] => "it is a Python pickle, but none of PyTorch's; save model.state_dict() with torch.save",
         _ if is_onnx_beginning(bytes) => "it looks like an ONNX file that was cut short; fetch it again",
         _ if at(0, b"\x89PNG") || at(0, b"\xff\xd8\xff") => "it is an image",
         _ if is_html(bytes) => "it is a web page: the download got a page instead of the model",
@@ -44,6 +61,11 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
 /// Whether `needle` lies in the first kilobytes.
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes[..bytes.len().min(4096)].windows(needle.len()).any(|window| window == needle)
+}
+
+/// The last kilobytes.
+fn tail(bytes: &[u8]) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(4096)..]
 }
 
 /// A length that the file can hold, then a JSON object of it.
@@ -90,10 +112,8 @@ mod tests {
             (b"\x1c\0\0\0TFL2", "schema version"),
             (b"GGUF\x03\0\0\0", "GGUF"),
             (b"\x08\x07\x12\x07pytorch", "ONNX"),
-            (b"PK\x03\x04........archive/data.pkl", "PyTorch"),
             (b"PK\x03\x04........a.txt", "ZIP"),
             (b"\x80\x02}q\0", "pickle"),
-            (&safetensors, "safetensors"),
             (b"\x1f\x8b\x08\0", "gzip"),
             (b" \n<!DOCTYPE html><title>404</title>", "web page"),
             (b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
@@ -104,9 +124,16 @@ mod tests {
             let found = recognize(bytes).unwrap_err();
             assert!(found.contains(word), "{bytes:?}: {found}");
         }
-        assert_eq!(recognize(b"\x1c\0\0\0TFL3"), Ok(Format::TfLite));
-        // A graph and the versions of operators, in either order.
-        assert_eq!(recognize(b"\x08\x07\x42\x02\x10\x0d\x3a\0"), Ok(Format::Onnx));
-        assert_eq!(recognize(b"\x3a\0\x42\x02\x10\x0d\x08\x07"), Ok(Format::Onnx));
+        for (bytes, format) in [
+            (&b"\x1c\0\0\0TFL3"[..], Format::TfLite),
+            (b"PK\x03\x04........archive/data.pkl", Format::TorchZip),
+            // A graph and the versions of operators, in either order.
+            (b"\x08\x07\x42\x02\x10\x0d\x3a\0", Format::Onnx),
+            (b"\x3a\0\x42\x02\x10\x0d\x08\x07", Format::Onnx),
+            (TORCH_LEGACY, Format::TorchLegacy),
+            (&safetensors, Format::Safetensors),
+        ] {
+            assert_eq!(recognize(bytes), Ok(format));
+        }
     }
 }

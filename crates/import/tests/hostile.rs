@@ -7,6 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kinglet_graph::passes;
+use kinglet_import::Options;
+
+mod common;
 
 /// Cases where nobody asks for more.
 const CASES: u64 = 20_000;
@@ -60,8 +63,8 @@ fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
 }
 
 /// Reads a file, and counts it if it was taken.
-fn read(bytes: &[u8]) -> bool {
-    let Ok(mut model) = kinglet_import::import(bytes, "hostile") else { return false };
+fn read(bytes: &[u8], options: &Options<'_>) -> bool {
+    let Ok(mut model) = kinglet_import::import_with(bytes, "hostile", options) else { return false };
     let constants: usize = model
         .graph
         .values
@@ -77,24 +80,34 @@ fn read(bytes: &[u8]) -> bool {
     true
 }
 
-fn seeds() -> Vec<Vec<u8>> {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+fn seeds(folder: &str, endings: &[&str]) -> Vec<Vec<u8>> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
     let mut paths: Vec<_> = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tflite" || extension == "onnx"));
+    paths.retain(|path| path.extension().is_some_and(|extension| endings.iter().any(|ending| extension == *ending)));
     paths.sort();
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-#[test]
-fn mutated_files_are_read_or_refused() {
+fn tflite_seeds() -> Vec<Vec<u8>> {
+    seeds("", &["tflite"])
+}
+
+fn onnx_seeds() -> Vec<Vec<u8>> {
+    seeds("", &["onnx"])
+}
+
+fn torch_seeds() -> Vec<Vec<u8>> {
+    seeds("torch", &["pth", "safetensors"])
+}
+
+fn mutated_files_are_read_or_refused(seeds: &[Vec<u8>], options: &Options<'_>) {
     let cases = std::env::var("KINGLET_FUZZ_CASES").map_or(CASES, |cases| cases.parse().expect("a number of cases"));
-    let seeds = seeds();
     let mut taken = 0u64;
     let mut slowest = Duration::ZERO;
     for case in 0..cases {
-        let bytes = mutate(&seeds, &mut Random::new(case));
+        let bytes = mutate(seeds, &mut Random::new(case));
         let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| read(&bytes)));
+        let result = catch_unwind(AssertUnwindSafe(|| read(&bytes, options)));
         slowest = slowest.max(start.elapsed());
         taken += u64::from(result.unwrap_or_else(|_| panic!("case {case} panicked")));
     }
@@ -104,12 +117,28 @@ fn mutated_files_are_read_or_refused() {
 }
 
 #[test]
+fn mutated_tflite_files_are_read_or_refused() {
+    mutated_files_are_read_or_refused(&tflite_seeds(), &Options::default());
+}
+
+#[test]
+fn mutated_onnx_files_are_read_or_refused() {
+    mutated_files_are_read_or_refused(&onnx_seeds(), &Options::default());
+}
+
+#[test]
+fn mutated_checkpoints_are_read_or_refused() {
+    mutated_files_are_read_or_refused(&torch_seeds(), &common::torch::small());
+}
+
+#[test]
 fn every_cut_of_a_file_is_refused_or_read() {
-    let (onnx, tflite): (Vec<_>, Vec<_>) = seeds().into_iter().partition(|seed| kinglet_import::onnx::is_model(seed));
-    for seeds in [onnx, tflite] {
-        let seed = seeds.into_iter().min_by_key(Vec::len).unwrap();
+    let cut = |seed: &[u8], options: &Options<'_>| {
         for length in 0..seed.len() {
-            read(&seed[..length]);
+            read(&seed[..length], options);
         }
-    }
+    };
+    cut(tflite_seeds().iter().min_by_key(|seed| seed.len()).unwrap(), &Options::default());
+    cut(onnx_seeds().iter().min_by_key(|seed| seed.len()).unwrap(), &Options::default());
+    torch_seeds().iter().for_each(|seed| cut(seed, &common::torch::small()));
 }

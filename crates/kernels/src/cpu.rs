@@ -5,11 +5,13 @@
 pub enum Isa {
     /// Plain Rust; runs everywhere.
     Scalar,
-    /// x86-64 with AVX2 (FMA is not used: it would change roundings).
+    /// x86-64 with AVX2 and FMA.
     Avx2,
     /// x86-64 with AVX2 and AVX-VNNI, the 8-bit dot products without AVX-512.
     AvxVnni,
-    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    /// x86-64 with AVX-512 F, BW, DQ and VL.
+    Avx512,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and the 8-bit dot products of VNNI.
     Avx512Vnni,
     /// AArch64 Advanced SIMD, which every armv8-a CPU has (the Pi 4's Cortex-A72).
     Neon,
@@ -19,7 +21,8 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, of every architecture.
-    pub const ALL: [Isa; 6] = [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512Vnni, Isa::Neon, Isa::NeonDot];
+    pub const ALL: [Isa; 7] =
+        [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Avx512Vnni, Isa::Neon, Isa::NeonDot];
 
     /// The name used by `--kernels`, by `REQUIRE_KERNELS` and as the end of a kernel's name.
     pub fn name(self) -> &'static str {
@@ -27,6 +30,7 @@ impl Isa {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avx_vnni",
+            Isa::Avx512 => "avx512",
             Isa::Avx512Vnni => "avx512_vnni",
             Isa::Neon => "neon",
             Isa::NeonDot => "neon_dot",
@@ -40,7 +44,12 @@ impl Isa {
 
     /// Whether it adds nothing to a plainer one but products of bytes, so that families without such have no row for it.
     pub fn adds_byte_products_only(self) -> bool {
-        matches!(self, Isa::AvxVnni | Isa::NeonDot)
+        matches!(self, Isa::AvxVnni | Isa::Avx512Vnni | Isa::NeonDot)
+    }
+
+    /// Whether it multiplies bytes no better than a plainer one, so that families of such products have no row for it.
+    pub fn adds_no_byte_products(self) -> bool {
+        self == Isa::Avx512
     }
 
     /// Whether this CPU can execute it.
@@ -48,19 +57,18 @@ impl Isa {
         match self {
             Isa::Scalar => true,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => std::arch::is_x86_feature_detected!("avx2"),
+            Isa::Avx2 => std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
-            Isa::AvxVnni => {
-                std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("avxvnni")
-            }
+            Isa::AvxVnni => Isa::Avx2.is_available() && std::arch::is_x86_feature_detected!("avxvnni"),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vnni => {
+            Isa::Avx512 => {
                 std::arch::is_x86_feature_detected!("avx512f")
                     && std::arch::is_x86_feature_detected!("avx512bw")
                     && std::arch::is_x86_feature_detected!("avx512dq")
                     && std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => Isa::Avx512.is_available() && std::arch::is_x86_feature_detected!("avx512vnni"),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             #[cfg(target_arch = "aarch64")]

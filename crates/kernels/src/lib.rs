@@ -21,12 +21,15 @@ pub mod pooling;
 pub mod qdwconv;
 pub mod qgemm;
 pub mod quantized;
+pub mod qwinograd;
 mod simd;
 pub mod softmax;
 pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod threads;
+pub mod transpose;
+pub mod winograd;
 
 /// The type that quantized activations are stored in on this architecture.
 #[cfg(target_arch = "x86_64")]

@@ -104,6 +104,32 @@ unsafe impl<T: Pod + Send> Send for Aligned<T> {}
 // SAFETY: as above.
 unsafe impl<T: Pod + Sync> Sync for Aligned<T> {}
 
+/// Asks for the cache line at `place` to be fetched, for reading soon. Any address will do.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn prefetch<T>(place: *const T) {
+    #[cfg(not(miri))]
+    // SAFETY: a hint, which never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(miri)]
+    let _ = place;
+}
+
+/// As [`prefetch`], for writing.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn prefetch_to_write<T>(place: *mut T) {
+    #[cfg(not(miri))]
+    // SAFETY: a hint, which never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(place.cast());
+    }
+    #[cfg(miri)]
+    let _ = place;
+}
+
 /// One buffer in which all tensors of a model lie, at offsets that a plan has laid out by when they are needed.
 #[derive(Clone, Debug)]
 pub struct Arena {

@@ -21,7 +21,7 @@ const WORDS: usize = (64 << 20) / size_of::<u64>();
 pub enum Arithmetic {
     /// Bytes, with sums of 32 bits.
     Int8,
-    /// `f32`: a multiplication and an addition, each rounded, as the float kernels do.
+    /// `f32`, by fused multiply-adds.
     Float32,
 }
 
@@ -77,7 +77,7 @@ fn rounds(isa: Isa, arithmetic: Arithmetic) -> Rounds {
         (Isa::Scalar, Arithmetic::Int8) => Rounds { multiply_adds: scalar::LEN as u64, run: scalar::int8 },
         (Isa::Scalar, Arithmetic::Float32) => Rounds { multiply_adds: scalar::LEN as u64, run: scalar::float32 },
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx2_int8 },
+        (Isa::Avx2 | Isa::Avx512, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx2_int8 },
         #[cfg(target_arch = "x86_64")]
         (Isa::AvxVnni, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: avx_vnni_int8 },
         #[cfg(target_arch = "x86_64")]
@@ -87,7 +87,9 @@ fn rounds(isa: Isa, arithmetic: Arithmetic) -> Rounds {
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512Vnni, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 64, run: avx512_int8 },
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512Vnni, Arithmetic::Float32) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx512_float32 },
+        (Isa::Avx512 | Isa::Avx512Vnni, Arithmetic::Float32) => {
+            Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx512_float32 }
+        }
         #[cfg(target_arch = "aarch64")]
         (Isa::Neon, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: neon_int8 },
         #[cfg(target_arch = "aarch64")]
@@ -125,7 +127,7 @@ mod scalar {
             let mut sums = [0f32; 16];
             for (value, weights) in black_box(&input).iter().zip(&weights) {
                 for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += value * weight;
+                    *sum = value.mul_add(*weight, *sum);
                 }
             }
             black_box(sums);
@@ -199,13 +201,13 @@ macro_rules! x86_rounds {
 #[cfg(target_arch = "x86_64")]
 x86_rounds!(avx2_int8, "avx2", "ymm", ["vpmaddwd ymm12, ymm13, ymm14", "vpaddd \\sum, \\sum, ymm12"]);
 #[cfg(target_arch = "x86_64")]
-x86_rounds!(avx2_float32, "avx2", "ymm", ["vmulps ymm12, ymm13, ymm14", "vaddps \\sum, \\sum, ymm12"]);
+x86_rounds!(avx2_float32, "avx2,fma", "ymm", ["vfmadd231ps \\sum, ymm13, ymm14"]);
 #[cfg(target_arch = "x86_64")]
 x86_rounds!(avx_vnni_int8, "avx2,avxvnni", "ymm", ["{{vex}} vpdpbusd \\sum, ymm13, ymm14"]);
 #[cfg(target_arch = "x86_64")]
 x86_rounds!(avx512_int8, "avx512f,avx512dq,avx512vnni", "zmm", ["vpdpbusd \\sum, zmm13, zmm14"]);
 #[cfg(target_arch = "x86_64")]
-x86_rounds!(avx512_float32, "avx512f,avx512dq", "zmm", ["vmulps zmm12, zmm13, zmm14", "vaddps \\sum, \\sum, zmm12"]);
+x86_rounds!(avx512_float32, "avx512f,avx512dq", "zmm", ["vfmadd231ps \\sum, zmm13, zmm14"]);
 
 #[cfg(target_arch = "aarch64")]
 macro_rules! arm_rounds {
@@ -230,7 +232,7 @@ arm_rounds!(
 #[cfg(target_arch = "aarch64")]
 arm_rounds!(neon_dot_int8, "neon,dotprod", ["sdot \\sum, v13.16b, v14.4b[0]"]);
 #[cfg(target_arch = "aarch64")]
-arm_rounds!(neon_float32, "neon", ["fmul v12.4s, v13.4s, v14.4s", "fadd \\sum, \\sum, v12.4s"]);
+arm_rounds!(neon_float32, "neon", ["fmla \\sum, v13.4s, v14.4s"]);
 
 #[cfg(test)]
 mod tests {

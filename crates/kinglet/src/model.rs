@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kinglet_graph::{DType, Graph, Tensor, passes};
+use kinglet_import::torch::{Architecture, architectures};
 use kinglet_runtime::{Session, SessionOptions};
 use kinglet_vision::classifier::{PreprocessOptions, Recipe};
 
@@ -27,6 +28,10 @@ pub struct OpenOptions {
     pub values: BTreeMap<String, Tensor>,
     /// Whether the graph stays as the file has it, without the passes that make it faster. It runs all the same.
     pub as_imported: bool,
+    /// The architecture of a file that holds parameters alone, such as a checkpoint of PyTorch: one that
+    /// [`architectures::find`](kinglet_import::torch::architectures::find) gives, or any other. It is recognized where none is
+    /// given.
+    pub architecture: Option<Architecture>,
 }
 
 /// A model: what it computes, and what its inputs and outputs mean.
@@ -36,6 +41,7 @@ pub struct Model {
     description: String,
     file_bytes: u64,
     graph: Graph,
+    architecture: Option<&'static str>,
     labels: Arc<[String]>,
     preprocess: PreprocessOptions,
 }
@@ -43,8 +49,9 @@ pub struct Model {
 impl Model {
     /// Opens a model file.
     ///
-    /// A model that gives 1000 or 1001 scores is taken for one of ImageNet's, and named accordingly; see
-    /// [`Model::with_labels`].
+    /// A model that gives 1000 or 1001 scores is taken for one of ImageNet's, and a checkpoint of a network for CIFAR-10 that
+    /// gives ten for one of those: classes are named and pictures prepared accordingly; see [`Model::with_labels`] and
+    /// [`Model::with_preprocess`].
     ///
     /// # Errors
     /// When the file cannot be read, or is no model that is supported.
@@ -61,8 +68,8 @@ impl Model {
         let bytes = files::read(path, LARGEST_MODEL, ADVICE)?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
         let beside = files::Beside(path);
-        let OpenOptions { sizes, shapes, values, as_imported } = options.clone();
-        let options = kinglet_import::Options { sizes, shapes, values, external: Some(&beside) };
+        let OpenOptions { sizes, shapes, values, architecture, as_imported } = options.clone();
+        let options = kinglet_import::Options { sizes, shapes, values, architecture, external: Some(&beside) };
         let model = Model::import(&bytes, &path.to_string_lossy(), &name, &options)?;
         if as_imported { Ok(model) } else { model.optimized(&path.to_string_lossy()) }
     }
@@ -80,7 +87,7 @@ impl Model {
     /// # Errors
     /// When there is none of this name, or it cannot be downloaded.
     pub fn zoo(name: &str) -> Result<Model, Error> {
-        Model::from_zoo(&Zoo::from_env()?, zoo::find(name)?, &mut |_| ())
+        Model::from_zoo(&Zoo::from_env()?, zoo::find(name)?, &OpenOptions::default(), &mut |_| ())
     }
 
     /// The zoo's model of this name or else the file at this path, as the command line takes models. To open a file that
@@ -94,7 +101,7 @@ impl Model {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Model, Error> {
         match zoo::find(name_or_path) {
-            Ok(entry) => Model::zoo_entry(&Zoo::from_env()?, entry, options, progress),
+            Ok(entry) => Model::from_zoo(&Zoo::from_env()?, entry, options, progress),
             Err(unknown) => {
                 let path = Path::new(name_or_path);
                 let meant_as_path = path.extension().is_some() || name_or_path.contains('/') || path.exists();
@@ -103,25 +110,26 @@ impl Model {
         }
     }
 
-    /// A model of a zoo; `progress` is told how a download goes on.
+    /// A model of a zoo, opened with these options; `progress` is told how a download goes on.
     ///
     /// # Errors
-    /// When it cannot be downloaded.
-    pub fn from_zoo(zoo: &Zoo, entry: &zoo::Entry, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Model, Error> {
-        Model::zoo_entry(zoo, entry, &OpenOptions::default(), progress)
-    }
-
-    fn zoo_entry(
+    /// When it cannot be downloaded, or the options do not fit it.
+    pub fn from_zoo(
         zoo: &Zoo,
         entry: &zoo::Entry,
         options: &OpenOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Model, Error> {
-        // Nothing is left open in the zoo's models.
-        let options = OpenOptions { as_imported: options.as_imported, ..OpenOptions::default() };
-        let model = Model::open_with(zoo.fetch(entry, progress)?, &options)?;
+        let path = zoo.fetch(entry, progress)?;
+        let known = || entry.architecture.map(architectures::find).transpose();
+        let architecture = match options.architecture {
+            None => known().map_err(|error| Error::Import { model: entry.name.to_owned(), error })?,
+            given => given,
+        };
+        let model = Model::open_with(path, &OpenOptions { architecture, ..options.clone() })?;
         let labels = match entry.labels {
             LabelSet::ImageNet => labels::imagenet(),
+            LabelSet::Cifar10 => labels::cifar10(),
         };
         Ok(Model { name: entry.name.to_owned(), labels, preprocess: entry.preprocess.clone(), ..model })
     }
@@ -129,15 +137,16 @@ impl Model {
     fn import(bytes: &[u8], place: &str, name: &str, options: &kinglet_import::Options<'_>) -> Result<Model, Error> {
         let wrong = |error| Error::Import { model: place.to_owned(), error };
         let imported = kinglet_import::import_with(bytes, place, options).map_err(wrong)?;
-        let kinglet_import::Model { mut graph, description } = imported;
+        let kinglet_import::Model { mut graph, description, architecture } = imported;
         graph.name = name.to_owned();
         Ok(Model {
             name: name.to_owned(),
             description,
             file_bytes: bytes.len() as u64,
-            labels: usual_labels(&graph),
+            architecture,
+            labels: usual_labels(&graph, architecture),
             graph,
-            preprocess: PreprocessOptions::default(),
+            preprocess: architecture.map_or_else(PreprocessOptions::default, usual_preprocess),
         })
     }
 
@@ -166,6 +175,11 @@ impl Model {
     /// What its maker wrote about it; empty where nothing.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// The name of the architecture, of a model whose file holds parameters alone.
+    pub fn architecture(&self) -> Option<&'static str> {
+        self.architecture
     }
 
     /// The size of its file in bytes.
@@ -216,10 +230,25 @@ impl<'a> From<&'a Model> for Recipe<'a> {
     }
 }
 
-/// ImageNet's names where the one output has as many scores, with or without a background class.
-fn usual_labels(graph: &Graph) -> Arc<[String]> {
-    match graph.outputs[..] {
-        [output] if matches!(graph.value(output).ty.shape.last(), Some(1000 | 1001)) => labels::imagenet(),
+/// The networks that were made for CIFAR-10, and for hardly anything else.
+fn is_for_cifar10(architecture: &str) -> bool {
+    matches!(architecture, "resnet20" | "resnet32" | "resnet44" | "resnet56" | "resnet110")
+}
+
+/// ImageNet's names where the one output has as many scores, with or without a background class; CIFAR-10's for its networks.
+fn usual_labels(graph: &Graph, architecture: Option<&str>) -> Arc<[String]> {
+    let [output] = graph.outputs[..] else { return Arc::default() };
+    match graph.value(output).ty.shape.last() {
+        Some(1000 | 1001) => labels::imagenet(),
+        Some(10) if architecture.is_some_and(is_for_cifar10) => labels::cifar10(),
         _ => Arc::default(),
+    }
+}
+
+/// CIFAR-10's pictures are shown as they are, not as the middle of larger ones.
+fn usual_preprocess(architecture: &str) -> PreprocessOptions {
+    match is_for_cifar10(architecture) {
+        true => PreprocessOptions { resize: Some(32), crop: Some(32), ..PreprocessOptions::default() },
+        false => PreprocessOptions::default(),
     }
 }

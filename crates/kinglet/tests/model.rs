@@ -61,3 +61,29 @@ fn names_and_paths_are_told_apart() {
     let message = Model::from_bytes(b"hello", "greeting").unwrap_err().to_string();
     assert!(message.starts_with("greeting ") && message.contains("it is text"), "{message}");
 }
+
+#[test]
+fn a_checkpoint_for_cifar10_brings_its_classes_and_pictures_as_they_are() {
+    let Some(data) = small_model().map(|path| path.parent().unwrap().parent().unwrap().to_owned()) else { return };
+    let open = |folder: PathBuf| {
+        let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let folders = open(data.join("cifar10/test"));
+    let labelled = folders.iter().flat_map(|folder| open(folder.clone()).into_iter().map(move |file| (folder, file)));
+    let some: Vec<_> = labelled.step_by(10).collect();
+    // How many of these 500 pictures PyTorch 2.15 gets right, which decodes and prepares them with Pillow and NumPy.
+    for (file, architecture, right) in
+        [("resnet20-12fca82f.th", "resnet20", 399), ("resnet56-4bfd9763.th", "resnet56", 422)]
+    {
+        let model = Model::open(data.join("models").join(file)).unwrap();
+        assert_eq!(model.architecture(), Some(architecture));
+        let mut classifier = Classifier::new(&model).unwrap();
+        let is_right = |(folder, file): &(&PathBuf, PathBuf)| {
+            let best = classifier.classify(&kinglet::open_image(file).unwrap()).unwrap().top(1).remove(0);
+            folder.ends_with(best.label)
+        };
+        assert_eq!(some.iter().map(is_right).filter(|is_right| *is_right).count(), right, "{file}");
+    }
+}

@@ -29,6 +29,8 @@ fn entry() -> Entry {
         address: "https://models.example/a/b/test.tflite",
         sha256: SHA256,
         size: SIZE as u64,
+        hub: None,
+        architecture: None,
         labels: LabelSet::ImageNet,
         preprocess: PreprocessOptions::default(),
         licence: "MIT",
@@ -209,7 +211,7 @@ fn a_damaged_file_in_the_cache_is_replaced() {
     let path = bench.fetch().unwrap();
     for damaged in [&model()[..SIZE - 1], &vec![0; SIZE]] {
         fs::write(&path, damaged).unwrap();
-        assert!(!bench.zoo().has(&entry()).unwrap());
+        assert_eq!(bench.zoo().find(&entry()).unwrap(), None);
         bench.fetch_whole();
     }
 }
@@ -251,4 +253,67 @@ fn a_cache_that_cannot_be_written_is_named() {
     fs::write(bench.directory.path().join("models"), "a file where the directory should be").unwrap();
     let message = bench.fetch_in_vain();
     assert!(message.contains("models") && message.contains("KINGLET_HOME"), "{message}");
+}
+
+/// The same file, where its publisher gives only the first digits of the hash, and about its size.
+fn vaguely_known() -> Entry {
+    Entry { sha256: &SHA256[..8], size: SIZE as u64 + 5000, hub: Some("org"), ..entry() }
+}
+
+#[test]
+fn a_file_of_which_little_is_known_is_checked_by_that() {
+    let bench = Bench::new(&[Answer::CutAfter(1000), Answer::File]);
+    let mut totals = Vec::new();
+    let mut note = |progress: Progress<'_>| {
+        if let Progress::Bytes { total, .. } = progress {
+            totals.push(total);
+        }
+    };
+    let path = bench.zoo().fetch(&vaguely_known(), &mut note).unwrap();
+    assert!(fs::read(path).unwrap() == model() && totals.iter().all(|total| *total == SIZE as u64));
+    let from: Vec<_> = bench.server.requests().iter().map(|request| request.from).collect();
+    assert_eq!(from, [None, Some(1000)]);
+
+    for (answer, entry, problem) in [
+        (Answer::Spoiled, vaguely_known(), "SHA-256 is not 136f334d…: deleted"),
+        (Answer::File, Entry { size: 2 * SIZE as u64, ..vaguely_known() }, "where the model has about 600000"),
+        (Answer::TooLong, vaguely_known(), "does not say how long"),
+    ] {
+        let bench = Bench::new(&[answer]);
+        let message = bench.zoo().fetch(&entry, &mut |_| ()).unwrap_err().to_string();
+        assert!(message.contains(problem), "{message}");
+    }
+}
+
+#[test]
+fn the_caches_of_others_are_used_and_never_written() {
+    let bench = Bench::new(&[Answer::Status(404)]);
+    let (torch, hub) = (bench.directory.path().join("torch"), bench.directory.path().join("hub"));
+    let zoo = bench.zoo().with_shared_caches(&torch, &hub);
+    for entry in [entry(), vaguely_known()] {
+        assert!(zoo.find(&entry).unwrap().is_none() && zoo.fetch(&entry, &mut |_| ()).is_err());
+    }
+    // As huggingface_hub keeps files: a link from a revision to a blob that is called by its hash.
+    let model_folder = hub.join("models--org--test");
+    let (blobs, snapshot) = (model_folder.join("blobs"), model_folder.join("snapshots/0123"));
+    fs::create_dir_all(&blobs).unwrap();
+    fs::create_dir_all(&snapshot).unwrap();
+    let link = snapshot.join("model.safetensors");
+    std::os::unix::fs::symlink(format!("../../blobs/{SHA256}"), &link).unwrap();
+    fs::write(blobs.join(SHA256), &model()[1..]).unwrap();
+    assert_eq!(zoo.find(&vaguely_known()).unwrap(), None, "a blob that is not what its name says");
+    fs::write(blobs.join(SHA256), model()).unwrap();
+    assert_eq!(zoo.fetch(&vaguely_known(), &mut |_| ()).unwrap(), link);
+    assert_eq!(zoo.find(&entry()).unwrap(), None, "it has no name on the hub");
+
+    fs::create_dir(&torch).unwrap();
+    let path = torch.join("test.tflite");
+    fs::write(&path, &model()[..SIZE - 1]).unwrap();
+    assert_eq!(zoo.find(&entry()).unwrap(), None, "a file that is cut");
+    fs::write(&path, model()).unwrap();
+    for entry in [entry(), vaguely_known()] {
+        assert_eq!(zoo.fetch(&entry, &mut |_| ()).unwrap(), path);
+    }
+    assert_eq!(fs::read_dir(&torch).unwrap().count(), 1);
+    assert!(!zoo.path(&entry()).exists());
 }

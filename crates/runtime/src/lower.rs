@@ -126,12 +126,12 @@ fn residual_additions(graph: &Graph) -> Vec<Option<NodeId>> {
     let consumers = graph.consumers();
     let mut additions = vec![None; graph.nodes.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
-        let Some([a, b]) = select::quantized_addition(graph, node) else { continue };
+        let Some([a, b]) = select::addition(graph, node) else { continue };
         let made_at = |id: ValueId| producers[id.0].map(|node| node.0);
         let later = if made_at(a) > made_at(b) { a } else { b };
         let Some(producer) = producers[later.0] else { continue };
         let private = consumers[later.0].len() == 1 && !graph.outputs.contains(&later);
-        if a != b && private && select::is_quantized_convolution(graph, &graph.nodes[producer.0]) {
+        if a != b && private && select::adds_residuals(graph, &graph.nodes[producer.0]) {
             additions[producer.0] = Some(NodeId(index));
         }
     }

@@ -7,14 +7,17 @@ use kinglet_graph::{Op, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut}
 use kinglet_kernels::Activation;
 use kinglet_kernels::depth_first::DepthFirst;
 use kinglet_kernels::dwconv::DepthwiseConv2d;
-use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize};
+use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize, Unary};
 use kinglet_kernels::gemm::Conv2d;
 use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
 use kinglet_kernels::qdwconv::QDepthwiseConv2d;
 use kinglet_kernels::qgemm::QConv2d;
+use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::softmax::QSoftmax;
 use kinglet_kernels::threads::ThreadPool;
+use kinglet_kernels::transpose::Transpose;
+use kinglet_kernels::winograd;
 
 use crate::{RuntimeError, StepInfo};
 
@@ -50,9 +53,11 @@ pub(crate) struct Operand {
 /// What computes a step. Kernels of images run once for each image of a batch.
 pub(crate) enum Kernel {
     QConv2d(QConv2d),
+    QWinogradConv2d(QWinogradConv2d),
     QDepthwiseConv2d(QDepthwiseConv2d),
     DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
+    WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
     QAveragePool(QAveragePool),
     QMaxPool(QMaxPool),
@@ -60,10 +65,12 @@ pub(crate) enum Kernel {
     MaxPool(MaxPool),
     QAdd(QAdd),
     Binary(Binary),
+    Unary(Unary),
     Lookup(Lookup),
     QSoftmax(QSoftmax),
     Quantize(Quantize),
     Dequantize(Dequantize),
+    Transpose(Transpose),
     /// The operator's own plain loops.
     Plain(Op),
 }
@@ -103,6 +110,13 @@ impl Step {
                     conv.run(pool, input, residual, output, scratch);
                 });
             }
+            Kernel::QWinogradConv2d(conv) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
+                });
+            }
             Kernel::DepthFirst(convolutions) => {
                 let residual = operands.get(1).map(bytemuck::cast_slice);
                 each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
@@ -116,8 +130,17 @@ impl Step {
                 });
             }
             Kernel::Conv2d(conv) => {
-                each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    conv.run(pool, input, output, scratch);
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
+                });
+            }
+            Kernel::WinogradConv2d(conv) => {
+                let residual = operands.get(1).map(bytemuck::cast_slice);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    let residual = residual.map(|residual| part(residual, image, batch));
+                    conv.run(pool, input, residual, output, scratch);
                 });
             }
             Kernel::DepthwiseConv2d(conv) => {
@@ -148,7 +171,13 @@ impl Step {
             Kernel::QAdd(add) => {
                 add.run(pool, operands.activations(0), operands.activations(1), activations_mut(output));
             }
-            Kernel::Binary(binary) => binary.run(pool, operands.floats(0), operands.floats(1), floats_mut(output)),
+            Kernel::Binary(binary) => {
+                let second = operands.floats(1);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
+                    binary.run(pool, input, part(second, image, batch), output);
+                });
+            }
+            Kernel::Unary(unary) => unary.run(pool, operands.floats(0), floats_mut(output)),
             Kernel::Lookup(lookup) => lookup.run(pool, operands.activations(0), activations_mut(output)),
             Kernel::QSoftmax(softmax) => {
                 let row = self.output.shape.last().copied().unwrap_or(1);
@@ -156,6 +185,15 @@ impl Step {
             }
             Kernel::Quantize(quantize) => quantize.run(pool, operands.floats(0), activations_mut(output)),
             Kernel::Dequantize(dequantize) => dequantize.run(pool, operands.activations(0), floats_mut(output)),
+            Kernel::Transpose(transpose) => {
+                let input = operands.bytes(0);
+                match self.output.dtype.size() {
+                    1 => transpose.run::<u8>(pool, input, output),
+                    2 => transpose.run::<u16>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    4 => transpose.run::<u32>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                    _ => transpose.run::<u64>(pool, bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output)),
+                }
+            }
             Kernel::Plain(op) => {
                 let mut views: [Option<TensorRef<'_>>; MAX_INPUTS] = [None; MAX_INPUTS];
                 for (index, view) in views.iter_mut().enumerate().take(self.inputs.len()) {
@@ -175,9 +213,11 @@ impl Kernel {
     pub fn name(&self) -> &'static str {
         match self {
             Kernel::QConv2d(kernel) => kernel.kernel_name(),
+            Kernel::QWinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
+            Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
             Kernel::QMaxPool(kernel) => kernel.kernel_name(),
@@ -185,10 +225,12 @@ impl Kernel {
             Kernel::MaxPool(kernel) => kernel.kernel_name(),
             Kernel::QAdd(kernel) => kernel.kernel_name(),
             Kernel::Binary(kernel) => kernel.kernel_name(),
+            Kernel::Unary(kernel) => kernel.kernel_name(),
             Kernel::Lookup(kernel) => kernel.kernel_name(),
             Kernel::QSoftmax(kernel) => kernel.kernel_name(),
             Kernel::Quantize(kernel) => kernel.kernel_name(),
             Kernel::Dequantize(kernel) => kernel.kernel_name(),
+            Kernel::Transpose(kernel) => kernel.kernel_name(),
             Kernel::Plain(_) => "plain",
         }
     }
@@ -197,9 +239,11 @@ impl Kernel {
     pub fn scratch_bytes(&self) -> usize {
         match self {
             Kernel::QConv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::QWinogradConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
     }
@@ -208,9 +252,11 @@ impl Kernel {
     pub fn weights_bytes(&self) -> usize {
         match self {
             Kernel::QConv2d(kernel) => kernel.weights_bytes(),
+            Kernel::QWinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),
+            Kernel::WinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthwiseConv2d(kernel) => kernel.weights_bytes(),
             _ => 0,
         }

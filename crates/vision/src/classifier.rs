@@ -10,7 +10,7 @@ use kinglet_runtime::{Session, SessionOptions};
 
 use crate::error::{Result, VisionError};
 use crate::frame::Rgb;
-use crate::preprocess::{Element, Input, Layout, Normalize, Output, Preprocess, Preprocessor, Resize};
+use crate::preprocess::{Element, Input, Interpolation, Layout, Normalize, Output, Preprocess, Preprocessor, Resize};
 
 /// Classes of a model that was trained on ImageNet with a background class before the thousand real ones.
 const IMAGENET_WITH_BACKGROUND: usize = 1001;
@@ -26,6 +26,8 @@ pub struct PreprocessOptions {
     pub mean: Option<[f32; 3]>,
     /// Standard deviation of R, G, B in 0 to 1; goes with `mean`.
     pub std: Option<[f32; 3]>,
+    /// How the picture is resized. Default: bilinear.
+    pub interpolation: Option<Interpolation>,
 }
 
 /// What a classifier is made of: a graph, and what is known of its classes and pictures.
@@ -270,7 +272,7 @@ fn preprocess(options: &PreprocessOptions, input: Input, classes: usize) -> Resu
         // The part that is cropped has the usual share of the picture, however large it is; it is scaled to the input.
         (None, Some(crop)) => Resize::ShorterSide(scaled((f64::from(crop) * 256.0 / 224.0).round() as u32, crop)),
     };
-    Ok(Preprocess { resize, normalize })
+    Ok(Preprocess { resize, interpolation: options.interpolation.unwrap_or_default(), normalize })
 }
 
 /// Whether the model's last operator already makes probabilities of its scores.

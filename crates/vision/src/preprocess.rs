@@ -3,6 +3,7 @@
 
 use crate::error::{Result, VisionError};
 use crate::frame::Rgb;
+pub use crate::resample::Interpolation;
 use crate::resample::{Geometry, Resampler};
 
 /// How a picture gets to the size that is cropped from.
@@ -42,6 +43,8 @@ impl Normalize {
 pub struct Preprocess {
     /// To which size the picture is resized. The model's input is cropped from its middle.
     pub resize: Resize,
+    /// How it is resized.
+    pub interpolation: Interpolation,
     /// What a byte is worth.
     pub normalize: Normalize,
 }
@@ -50,7 +53,7 @@ impl Preprocess {
     /// ImageNet's usual for an input of `width` × `height`: shorter side to 256 / 224 of the input's, and its centre.
     pub fn imagenet(width: u32, height: u32, normalize: Normalize) -> Preprocess {
         let shorter = (f64::from(width.max(height)) * 256.0 / 224.0).round() as u32;
-        Preprocess { resize: Resize::ShorterSide(shorter), normalize }
+        Preprocess { resize: Resize::ShorterSide(shorter), interpolation: Interpolation::Bilinear, normalize }
     }
 }
 
@@ -210,7 +213,7 @@ impl Preprocessor {
         crate::decode::check_size("resized", resized.0.into(), resized.1.into())?;
         let (size, input) = ((self.input.width, self.input.height), (width, height));
         let corner = ((resized.0 - size.0) / 2, (resized.1 - size.1) / 2);
-        Ok(Geometry { input, resized, corner, size })
+        Ok(Geometry { input, resized, corner, size, interpolation: self.preprocess.interpolation })
     }
 }
 
@@ -279,7 +282,7 @@ mod tests {
     }
 
     fn exact(normalize: Normalize) -> Preprocess {
-        Preprocess { resize: Resize::Exact(16, 16), normalize }
+        Preprocess { resize: Resize::Exact(16, 16), interpolation: Interpolation::Bilinear, normalize }
     }
 
     #[test]
@@ -351,7 +354,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let good = input(16, 16, NHWC, Element::F32);
-        let too_small = Preprocess { resize: Resize::ShorterSide(15), normalize: Normalize::Bytes };
+        let too_small = Preprocess { resize: Resize::ShorterSide(15), ..exact(Normalize::Bytes) };
         assert!(Preprocessor::new(too_small, good).is_err());
         let no_spread = Normalize::MeanStd { mean: [0.0; 3], std: [1.0, 0.0, 1.0] };
         assert!(Preprocessor::new(exact(no_spread), good).is_err());

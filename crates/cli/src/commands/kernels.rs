@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use kinglet::kernels::cpu::Isa;
 use kinglet::kernels::table::{self, Choice};
-use kinglet::kernels::{dwconv, eltwise, gemm, pooling, qdwconv, qgemm};
+use kinglet::kernels::{dwconv, eltwise, gemm, pooling, qdwconv, qgemm, qwinograd, winograd};
 use serde::Serialize;
 
 use crate::arguments::Common;
@@ -56,8 +56,10 @@ impl Kernels {
             instruction_sets: Isa::ALL.into_iter().map(set).collect(),
             families: vec![
                 family(&qgemm::TABLE),
+                family(&qwinograd::TABLE),
                 family(&qdwconv::TABLE),
                 family(&gemm::TABLE),
+                family(&winograd::TABLE),
                 family(&dwconv::TABLE),
                 family(&pooling::TABLE),
                 family(&eltwise::TABLE),

@@ -14,8 +14,12 @@ use crate::table::{Table, left, right};
 /// List the models that can be used by name
 #[derive(Args, Debug)]
 #[command(after_help = "A model is fetched when it is first used, or with `kinglet pull NAME`; then it is kept in \
-the folder models of $KINGLET_HOME, or else of $XDG_CACHE_HOME/kinglet or ~/.cache/kinglet. KINGLET_ZOO_URL=http://HOST \
-fetches from a mirror. The first one is what `kinglet live` uses.")]
+the folder models of $KINGLET_HOME, or else of $XDG_CACHE_HOME/kinglet or ~/.cache/kinglet. What the caches of PyTorch \
+($TORCH_HOME, ~/.cache/torch) and Hugging Face ($HF_HOME, ~/.cache/huggingface) have is used from there. \
+KINGLET_ZOO_URL=http://HOST fetches from a mirror. The first one is what `kinglet live` uses.
+
+A name of torchvision's stands for its newest weights, NAME.v1 for older ones; names of timm's have their recipe after the \
+dot. mobilenet_v2 is quantized, and mobilenet_v2_float is torchvision's.")]
 pub struct Models {}
 
 /// A model of the zoo, as JSON has it.
@@ -34,6 +38,7 @@ pub struct Listing {
 impl Listing {
     /// What is known of a model.
     pub fn new(zoo: &Zoo, entry: &Entry) -> Result<Listing, kinglet::Error> {
+        let found = zoo.find(entry)?;
         Ok(Listing {
             name: entry.name,
             description: entry.description,
@@ -41,8 +46,8 @@ impl Listing {
             licence: entry.licence,
             address: zoo.address(entry),
             sha256: entry.sha256,
-            path: zoo.path(entry),
-            fetched: zoo.has(entry)?,
+            fetched: found.is_some(),
+            path: found.unwrap_or_else(|| zoo.path(entry)),
         })
     }
 }
@@ -50,7 +55,7 @@ impl Listing {
 impl Models {
     pub fn run(self, common: &Common) -> Result<()> {
         let zoo = Zoo::from_env()?;
-        let listings = zoo::ENTRIES.iter().map(|entry| Listing::new(&zoo, entry)).collect::<Result<Vec<_>, _>>()?;
+        let listings = zoo::entries().map(|entry| Listing::new(&zoo, entry)).collect::<Result<Vec<_>, _>>()?;
         if common.json {
             return output::json(&listings);
         }

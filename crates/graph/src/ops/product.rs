@@ -105,11 +105,11 @@ impl Windows {
         ((first as usize).min(end)..end, start)
     }
 
-    /// For every output element, in order: `product(sum, x index, weight index, channel)` over the taps inside the image,
-    /// rows first, then columns, then channels; then `store(output index, channel, sum)`.
+    /// For every output element, in order: from `start(channel)`, `product(sum, x index, weight index, channel)` over the taps
+    /// inside the image, rows first, then columns, then channels; then `store(output index, channel, sum)`.
     fn each<A: Copy>(
         &self,
-        zero: A,
+        start: impl Fn(usize) -> A,
         mut product: impl FnMut(A, usize, usize, usize) -> A,
         mut store: impl FnMut(usize, usize, A),
     ) {
@@ -120,7 +120,7 @@ impl Windows {
         for (image, y, x) in cells([images, self.output[0], self.output[1]]) {
             let ((rows, top), (columns, left)) = (self.taps(0, y), self.taps(1, x));
             for channel in 0..out_channels {
-                let mut sum = zero;
+                let mut sum = start(channel);
                 for (ky, kx) in rows.clone().flat_map(|ky| columns.clone().map(move |kx| (ky, kx))) {
                     let row = (top + (ky * self.window.dilation[0]) as isize) as usize;
                     let column = (left + (kx * self.window.dilation[1]) as isize) as usize;
@@ -169,13 +169,14 @@ impl Windows {
             _ => None,
         };
         self.each(
-            0i32,
+            |_| 0i32,
             |sum, i, j, _| sum.wrapping_add(x[i].wrapping_mul(w[j])),
             |index, channel, sum| out[index] = sum.wrapping_add(bias.map_or(0, |bias| bias[channel])),
         );
         Ok(())
     }
 
+    /// A chain of fused multiply-adds from the bias on: kernels on every CPU give the same bits.
     fn eval_float(
         &self,
         x: TensorRef<'_>,
@@ -187,9 +188,9 @@ impl Windows {
         let (x, w, bias) = (floats(&x)?, floats(&w)?, bias.as_ref().map(floats).transpose()?);
         let out = floats_mut(output)?;
         self.each(
-            0.0,
-            |sum, i, j, _| sum + x[i] * w[j],
-            |index, channel, sum| out[index] = activation.clamp(sum + bias.map_or(0.0, |bias| bias[channel])),
+            |channel| bias.map_or(0.0, |bias| bias[channel]),
+            |sum, i, j, _| x[i].mul_add(w[j], sum),
+            |index, _, sum| out[index] = activation.clamp(sum),
         );
         Ok(())
     }
@@ -213,7 +214,7 @@ impl Windows {
         let (x, w, zero_point) = (Bytes::new(&x)?, Bytes::new(&w)?, qx.zero_point());
         let out = output.view.bytes_mut();
         self.each(
-            0i32,
+            |_| 0i32,
             |sum, i, j, channel| sum + (x.get(i) - zero_point) * (w.get(j) - qw.zero_point_at(channel)),
             |index, channel, sum| {
                 let sum = sum.wrapping_add(bias.map_or(0, |bias| bias[channel]));

@@ -4,7 +4,7 @@ use super::Activation;
 use super::operands::{float_or_quantized, one_of, operand, required, unchecked, unsupported};
 use crate::element::Number;
 use crate::tensor::{Slices, each_number};
-use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, qmath};
+use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, fmath, qmath};
 
 /// Which function of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub enum Unary {
     Tanh,
     /// x · min(max(x + 3, 0), 6) / 6
     HardSwish,
+    /// x / (1 + exp(−x)), also called Swish
+    Silu,
     /// x · tanh(ln(1 + exp(x))) (Misra, "Mish: a self regularized non-monotonic activation function", 2019)
     Mish,
     /// x · Φ(x), Φ being the distribution function of the standard normal distribution (Hendrycks and Gimpel, "Gaussian error
@@ -80,9 +82,11 @@ pub enum Unary {
     Not,
 }
 
-/// The function of floats of one width, by the portable mathematics of the crate `libm`. The clamps are another matter.
+/// The function of floats of one width, by the portable mathematics of the crate `libm`, and of the exponential `gate` in the logistic
+/// function. The clamps are another matter.
 macro_rules! real_function {
-    ($unary:expr, $x:ident, $type:ident, $clip:expr, $exp:ident, $expm1:ident, $log:ident, $log1p:ident, $tanh:ident, $erf:ident) => {
+    ($unary:expr, $x:ident, $type:ident, $clip:expr, $gate:path, $exp:ident, $expm1:ident, $log:ident, $log1p:ident,
+        $tanh:ident, $erf:ident) => {
         match $unary {
             Unary::Relu => $clip(Activation::Relu),
             Unary::Relu6 => $clip(Activation::Relu6),
@@ -92,10 +96,11 @@ macro_rules! real_function {
             Unary::LeakyRelu { .. } => $x,
             Unary::Elu { alpha } if $x < 0.0 => $type::from(alpha) * libm::$expm1($x),
             Unary::Elu { .. } => $x,
-            Unary::Logistic => 1.0 / (1.0 + libm::$exp(-$x)),
+            Unary::Logistic => 1.0 / (1.0 + $gate(-$x)),
             Unary::HardSigmoid { alpha, beta } => ($type::from(alpha) * $x + $type::from(beta)).clamp(0.0, 1.0),
             Unary::Tanh => libm::$tanh($x),
             Unary::HardSwish => $x * ($x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Unary::Silu => $x / (1.0 + $gate(-$x)),
             Unary::Mish => $x * libm::$tanh(softplus!($x, $exp, $log1p)),
             Unary::Gelu => $x * 0.5 * (1.0 + libm::$erf($x * std::$type::consts::FRAC_1_SQRT_2)),
             Unary::GeluTanh => {
@@ -148,6 +153,7 @@ impl Unary {
             Unary::HardSigmoid { .. } => "HardSigmoid",
             Unary::Tanh => "Tanh",
             Unary::HardSwish => "HardSwish",
+            Unary::Silu => "Silu",
             Unary::Mish => "Mish",
             Unary::Gelu => "Gelu",
             Unary::GeluTanh => "GeluTanh",
@@ -181,7 +187,7 @@ impl Unary {
     /// The function on floats.
     pub fn float(&self, x: f32) -> f32 {
         let clip = |activation: Activation| activation.clamp(x);
-        real_function!(*self, x, f32, clip, expf, expm1f, logf, log1pf, tanhf, erff)
+        real_function!(*self, x, f32, clip, fmath::exp, expf, expm1f, logf, log1pf, tanhf, erff)
     }
 
     /// The function in double precision, for the tables of 8-bit values as well.
@@ -190,7 +196,7 @@ impl Unary {
             let (min, max) = activation.bounds();
             x.max(min.into()).min(max.into())
         };
-        real_function!(*self, x, f64, clip, exp, expm1, log, log1p, tanh, erf)
+        real_function!(*self, x, f64, clip, libm::exp, exp, expm1, log, log1p, tanh, erf)
     }
 
     pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {

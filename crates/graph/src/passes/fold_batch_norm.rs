@@ -217,6 +217,11 @@ impl WeightLayout {
         match op {
             Op::FullyConnected(_) => Some(by_row(first, None)),
             Op::Conv2d(conv) => Some(by_row(first / conv.groups.max(1), Some(&conv.window))),
+            // Pixels at its output's edges, and between its windows, are made of fewer products than others.
+            Op::ConvTranspose2d(conv) => {
+                let layout = by_row(first / conv.groups.max(1), None);
+                Some(WeightLayout { sees_no_padding: false, ..layout })
+            }
             Op::DepthwiseConv2d(conv) => {
                 Some(WeightLayout { outputs: last, block: 0, ..by_row(conv.multiplier, Some(&conv.window)) })
             }

@@ -11,6 +11,7 @@ mod flatten_into_weights;
 mod fold_batch_norm;
 mod fold_constants;
 mod fuse_activations;
+mod fuse_functions;
 mod fuse_quantized;
 mod layout;
 mod pad_into_convolution;
@@ -21,6 +22,7 @@ pub use flatten_into_weights::flatten_into_weights;
 pub use fold_batch_norm::fold_batch_norm;
 pub use fold_constants::fold_constants;
 pub use fuse_activations::fuse_activations;
+pub use fuse_functions::fuse_functions;
 pub use fuse_quantized::fuse_quantized;
 pub use layout::layout;
 pub use pad_into_convolution::pad_into_convolution;
@@ -64,6 +66,7 @@ pub const PASSES: &[Pass] = &[
     pass("remove_identities", remove_identities, Precision::Exact),
     pass("layout", layout, Precision::Exact),
     pass("flatten_into_weights", flatten_into_weights, Precision::Rounding),
+    pass("fuse_functions", fuse_functions, Precision::Rounding),
     pass("fuse_activations", fuse_activations, Precision::Exact),
     pass("fuse_quantized", fuse_quantized, Precision::Step),
     pass("pad_into_convolution", pad_into_convolution, Precision::Exact),

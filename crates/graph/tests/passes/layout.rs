@@ -1,12 +1,12 @@
 //! Transposes are moved down and cancelled.
 
 use kinglet_graph::ops::*;
-use kinglet_graph::passes::layout;
-use kinglet_graph::{Op, ValueId};
+use kinglet_graph::passes::{flatten_into_weights, layout, optimize};
+use kinglet_graph::{DType, Op, TensorType, ValueId};
 
 use super::builder::{self, Builder, quantized};
-use super::check;
 use super::network::{binary, float, reshape, transpose};
+use super::{answers, assert_close, check};
 
 /// A 3×3 convolution of a channels-first image, as an importer writes it.
 fn conv(b: &mut Builder, name: &str, x: ValueId, filters: usize) -> ValueId {
@@ -153,4 +153,73 @@ fn a_transpose_that_nothing_undoes_stays_where_it_moves_least() {
     let before = b.graph.to_string();
     assert_eq!(layout(&mut b.graph), Ok(0));
     assert_eq!(b.graph.to_string(), before);
+}
+
+#[test]
+fn an_image_is_flattened_as_it_lies_and_weights_follow() {
+    let mut b = Builder::default();
+    let x = b.input("x", float([2, 4, 3, 5]));
+    let first = b.same("first", transpose(&[0, 3, 1, 2]), &[x]);
+    let flat = b.same("flat", reshape(&[2, 60]), &[first]);
+    let q = b.node("q", Op::Quantize, &[flat], TensorType::quantized(DType::U8, [], 0.1, 100));
+    let real = b.node("real", Op::Dequantize, &[q], float([]));
+    let weights = b.constant("w", quantized([7, 60], 0.5, 0));
+    let weights = b.node("weights", Op::Dequantize, &[weights], float([]));
+    let dense = Op::FullyConnected(FullyConnected { activation: Activation::None });
+    let dense = b.same("dense", dense, &[real, weights]);
+    b.output(dense);
+    let before = b.graph.clone();
+    assert_eq!(flatten_into_weights(&mut b.graph), Ok(1));
+    assert_eq!(flatten_into_weights(&mut b.graph), Ok(0));
+    assert_close(&answers(&b.graph), &answers(&before));
+    assert_ne!(
+        b.graph.constant(b.graph.nodes[4].inputs[0].unwrap()),
+        before.constant(before.nodes[4].inputs[0].unwrap())
+    );
+    assert_eq!(b.graph.nodes[1].inputs, [Some(x)]);
+}
+
+#[test]
+fn a_transpose_that_moves_no_element_is_a_reshape() {
+    let mut b = Builder::default();
+    let x = b.input("x", float([2, 1, 3]));
+    let moved = b.same("moved", transpose(&[1, 0, 2]), &[x]);
+    let softmax = b.same("softmax", Op::Softmax(Softmax { beta: 1.0 }), &[moved]);
+    b.output(softmax);
+    let last = b.same("last", transpose(&[2, 1, 0]), &[x]);
+    b.output(last);
+    check(
+        b,
+        layout,
+        1,
+        "input x: float32[2, 1, 3]
+        softmax:before: float32[2, 1, 3] = Softmax beta 1 (x)
+        softmax: float32[1, 2, 3] = Reshape (softmax:before)
+        last: float32[3, 1, 2] = Transpose permutation [2, 1, 0] (x)
+        output softmax
+        output last",
+    );
+}
+
+#[test]
+fn one_pixel_is_squeezed_and_excited_without_a_reshape() {
+    let mut b = Builder::default();
+    let x = b.input("x", float([1, 4, 4, 3]));
+    let image = b.same("image", transpose(&[0, 3, 1, 2]), &[x]);
+    let mean =
+        b.same("mean", Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[image]);
+    let pixel = b.same("pixel", transpose(&[0, 2, 3, 1]), &[mean]);
+    let constant = b.constant("w", quantized([3, 3, 1, 1], 0.1, 0));
+    let weights = b.node("weights", Op::Dequantize, &[constant], float([]));
+    let weights = b.same("turned", transpose(&[0, 2, 3, 1]), &[weights]);
+    let op = Conv2d { window: Window::unit(), groups: 1, activation: Activation::None };
+    let conv = b.same("conv", Op::Conv2d(op), &[pixel, weights]);
+    let gate = b.same("gate", transpose(&[0, 3, 1, 2]), &[conv]);
+    let gated = b.same("gated", binary(BinaryKind::Multiply), &[image, gate]);
+    let last = b.same("last", transpose(&[0, 2, 3, 1]), &[gated]);
+    b.output(last);
+    let mut graph = b.graph.clone();
+    optimize(&mut graph).unwrap();
+    let operators: Vec<_> = graph.nodes.iter().map(|node| node.op.name()).collect();
+    assert_eq!(operators, ["Mean", "Conv2d", "Multiply"]);
 }

@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod builder;
+mod functions;
 mod layout;
 mod network;
 mod quantized;
@@ -10,7 +11,7 @@ use builder::{Builder, quantized};
 use kinglet_graph::ops::*;
 use kinglet_graph::passes::{self, PASSES, Precision, Rewrite};
 use kinglet_graph::reference::Reference;
-use kinglet_graph::{DType, Data, Execute, Graph, Op, Tensor, TensorType, ViewMut};
+use kinglet_graph::{DType, Data, Execute, Graph, Op, Tensor, TensorType, ValueId, ViewMut};
 use proptest::prelude::*;
 
 /// Runs a pass, and compares what it rewrote, the text that it leaves and the answers of the graph.
@@ -299,5 +300,20 @@ proptest! {
         prop_assert_eq!(&answers(&rewritten), &expected, "layout of\n{}gave\n{}", graph, rewritten);
         let again = (0..3).find(|_| passes::layout(&mut rewritten) == Ok(0));
         prop_assert!(again.is_some(), "does not end: {}", rewritten);
+        // Rounding is followed by what rounding changes wholly, so that only the form of the result is compared here.
+        let mut optimized = graph.clone();
+        passes::optimize(&mut optimized).unwrap();
+        prop_assert_eq!(optimized.validate(), Ok(()), "optimize of\n{}gave\n{}", graph, optimized);
+        let port = |graph: &Graph, id: &ValueId| graph.value(*id).clone();
+        for (before, after) in graph.outputs.iter().zip(&optimized.outputs) {
+            let (before, after) = (port(&graph, before), port(&optimized, after));
+            prop_assert_eq!((before.name, before.ty), (after.name, after.ty));
+        }
+        let moved = |graph: &Graph| -> usize {
+            let transposes = graph.nodes.iter().filter(|node| matches!(node.op, Op::Transpose(_)));
+            transposes.map(|node| graph.value(node.outputs[0]).ty.len()).sum()
+        };
+        prop_assert!(moved(&optimized) <= moved(&graph), "optimize of\n{}gave\n{}", graph, optimized);
+        prop_assert_eq!(passes::optimize(&mut optimized), Ok(0), "again of\n{}", optimized);
     }
 }

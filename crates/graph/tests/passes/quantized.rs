@@ -144,6 +144,24 @@ fn what_others_read_or_is_not_quantized_stays_float() {
     check_text(b, fuse_quantized, 0, &expected);
 }
 
+#[test]
+fn unsigned_weights_of_a_quantized_operator_become_signed() {
+    let mut b = Builder::default();
+    let x = b.input("x", quantized([2, 4], 0.5, 3));
+    let weights = b.constant("weights", TensorType::quantized(DType::U8, [3, 4], 0.1, 130));
+    let dense = Op::FullyConnected(FullyConnected { activation: Activation::None });
+    let dense = b.same("dense", dense, &[x, weights]);
+    b.output(dense);
+    check(
+        b,
+        fuse_quantized,
+        1,
+        "input x: int8[2, 4] scale 0.5 zero 3
+        dense: int8[2, 3] scale 0.5 zero 3 = FullyConnected (x, <weights: int8[3, 4] scale 0.1 zero 2>)
+        output dense",
+    );
+}
+
 /// Compares quantized results, which may be a step apart, or real ones with the scale of a step.
 fn assert_within(found: &Tensor, expected: &Tensor, step: f32) {
     let values = |tensor: &Tensor| -> Vec<f32> {

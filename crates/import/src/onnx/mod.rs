@@ -63,7 +63,7 @@ pub fn import(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, 
     }
     let graph = builder.finish();
     graph.validate()?;
-    Ok(Model { graph, description: model.doc_string })
+    Ok(Model { graph, description: model.doc_string, architecture: None })
 }
 
 /// Reads a tensor that is a file of its own, as ONNX's tests come with, and its name.

@@ -59,7 +59,7 @@ pub fn import(bytes: &[u8], name: &str) -> Result<Model, ImportError> {
     }
     let graph = builder.finish();
     graph.validate()?;
-    Ok(Model { graph, description })
+    Ok(Model { graph, description, architecture: None })
 }
 
 fn text(budget: &mut Budget, bytes: &[u8]) -> Result<String, ImportError> {

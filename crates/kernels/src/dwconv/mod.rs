@@ -1,16 +1,19 @@
 //! Depthwise convolution of floats: each output channel is a small convolution of one input channel.
 //!
-//! Every row adds in the same order, so that all give the same bits: the products of the taps that are not padding, row by
-//! row from 0, then the bias; then it clamps.
+//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the products of
+//! the taps that are not padding, row by row, by fused multiply-adds; then it is clamped.
 
 use std::ops::Range;
 
 use crate::cpu::Isa;
 use crate::geometry::Geometry;
 use crate::memory::Aligned;
+use crate::simd::ordered;
 use crate::table::{Choice, Row, Table};
 use crate::threads::ThreadPool;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -27,14 +30,17 @@ pub static TABLE: Table<Kernel> = Table {
     family: "dwconv",
     rows: &[
         #[cfg(target_arch = "x86_64")]
-        Row { name: "dwconv_f32_c16_avx512_vnni", isa: Isa::Avx512Vnni, kernel: vector::avx512 },
+        Row { name: "dwconv_f32_c16_avx512", isa: Isa::Avx512, kernel: vector::avx512 },
         #[cfg(target_arch = "x86_64")]
         Row { name: "dwconv_f32_c16_avx2", isa: Isa::Avx2, kernel: vector::avx2 },
         #[cfg(target_arch = "aarch64")]
-        Row { name: "dwconv_f32_c16_neon", isa: Isa::Neon, kernel: vector::neon },
+        Row { name: "dwconv_f32_slide_neon", isa: Isa::Neon, kernel: neon::run },
         Row { name: "dwconv_f32_scalar", isa: Isa::Scalar, kernel: scalar::run },
     ],
 };
+
+/// A thread gets about so many tasks.
+const TASKS: usize = 4;
 
 /// Everything that a kernel reads besides the input.
 #[derive(Debug)]
@@ -79,7 +85,7 @@ impl DepthwiseConv2d {
             depth_multiplier: outputs / inputs,
             weights: Aligned::from(weights),
             bias: bias.map_or_else(|| Aligned::zeroed(outputs), Aligned::from),
-            bounds: [min, max],
+            bounds: ordered([min, max]),
         };
         DepthwiseConv2d { row: TABLE.pick(choice), layer }
     }
@@ -105,7 +111,9 @@ impl DepthwiseConv2d {
         if output.is_empty() {
             return;
         }
-        let band = height.div_ceil(pool.threads());
+        // Several tasks for each thread, so that one that is late delays the others little.
+        let tasks = if pool.threads() == 1 { 1 } else { pool.threads() * TASKS };
+        let band = height.div_ceil(tasks);
         pool.for_each_chunk(output, band * width * channels, |index, _, output| {
             let rows = index * band..height.min((index + 1) * band);
             // SAFETY: the table gives only rows that this CPU can run.

@@ -11,14 +11,14 @@ pub(super) fn run(layer: &Layer, input: &[f32], rows: Range<usize>, output: &mut
     let windows = rows.flat_map(|y| (0..out_w).map(move |x| (y, x)));
     for ((y, x), output) in windows.zip(output.chunks_exact_mut(out_c)) {
         for (channel, output) in output.iter_mut().enumerate() {
-            let mut sum = 0.0;
+            let mut sum = layer.bias[channel];
             for (ky, iy) in layer.geometry.taps(0, y) {
                 for (kx, ix) in layer.geometry.taps(1, x) {
                     let value = input[(iy * in_w + ix) * in_c + channel / layer.depth_multiplier];
-                    sum += value * layer.weights[(ky * kernel_w + kx) * out_c + channel];
+                    sum = value.mul_add(layer.weights[(ky * kernel_w + kx) * out_c + channel], sum);
                 }
             }
-            *output = clamp(sum + layer.bias[channel], layer.bounds);
+            *output = clamp(sum, layer.bounds);
         }
     }
 }

@@ -18,14 +18,15 @@ fn check(geometry: &Geometry, seed: u64) {
     let mut expected = Vec::new();
     for index in 0..out_h * out_w * out_c {
         let (y, x, channel) = (index / out_c / out_w, index / out_c % out_w, index % out_c);
-        let mut sum = 0.0f32;
+        let mut sum = bias[channel];
         for (tap, weight) in weights.iter().skip(channel).step_by(out_c).enumerate() {
             let (iy, ix) = (position(0, y, tap / kernel[1]), position(1, x, tap % kernel[1]));
             if (0..in_h as isize).contains(&iy) && (0..in_w as isize).contains(&ix) {
-                sum += input[(iy as usize * in_w + ix as usize) * in_c + channel / (out_c / in_c)] * weight;
+                let value = input[(iy as usize * in_w + ix as usize) * in_c + channel / (out_c / in_c)];
+                sum = value.mul_add(*weight, sum);
             }
         }
-        expected.push((sum + bias[channel]).clamp(min, max));
+        expected.push(sum.clamp(min, max));
     }
     let input = misaligned(&input);
     for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
@@ -57,6 +58,28 @@ fn channels_around_the_width_of_vectors() {
                 groups: channels,
             };
             check(&geometry, channels as u64);
+        }
+    }
+}
+
+/// Wide enough for several windows at a time, with borders of all widths.
+#[test]
+fn windows_side_by_side() {
+    for kernel in [3, 5] {
+        for (stride, padding) in [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)] {
+            for width in [5, 6, 7, 11, 12, 13, 17, 25] {
+                let out = |size: usize| (size + 2 * padding - kernel) / stride + 1;
+                let geometry = Geometry {
+                    input: [6, width, 40],
+                    output: [out(6), out(width), 40],
+                    kernel: [kernel; 2],
+                    stride: [stride; 2],
+                    dilation: [1, 1],
+                    padding: [padding; 2],
+                    groups: 40,
+                };
+                check(&geometry, width as u64);
+            }
         }
     }
 }

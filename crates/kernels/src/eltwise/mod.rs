@@ -1,4 +1,4 @@
-//! Elementwise operators: quantized addition and table lookup, float addition and multiplication, and the two ways between
+//! Elementwise operators: quantized addition and table lookup, functions of one and of two floats, and the two ways between
 //! floats and quantized values.
 
 use crate::Activation;
@@ -7,6 +7,7 @@ use crate::quantized::{Addition, Output};
 use crate::table::{Choice, Row, Table};
 use crate::threads::ThreadPool;
 
+mod functions;
 #[cfg(target_arch = "aarch64")]
 mod lookup_neon;
 mod scalar;
@@ -22,14 +23,14 @@ mod vector;
 pub struct Kernel {
     q_add: unsafe fn(addition: &Addition, a: &[Activation], b: &[Activation], output: &mut [Activation]),
     lookup: unsafe fn(table: &[Activation; 256], input: &[Activation], output: &mut [Activation]),
-    add: Floats,
-    multiply: Floats,
+    binary: BinaryKernel,
+    unary: unsafe fn(function: Function, input: &[f32], output: &mut [f32]),
     quantize: unsafe fn(scale: f32, range: &Output, input: &[f32], output: &mut [Activation]),
     dequantize: unsafe fn(scale: f32, zero_point: Activation, input: &[Activation], output: &mut [f32]),
 }
 
-/// A function of two floats, clamped.
-type Floats = unsafe fn(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]);
+/// A function of two floats, clamped. `b` is as long as `a`, or one element for all of `a`.
+type BinaryKernel = unsafe fn(operation: Operation, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]);
 
 /// The kernels for elementwise operators.
 pub static TABLE: Table<Kernel> = Table {
@@ -37,13 +38,13 @@ pub static TABLE: Table<Kernel> = Table {
     rows: &[
         #[cfg(target_arch = "x86_64")]
         Row {
-            name: "eltwise_avx512_vnni",
-            isa: Isa::Avx512Vnni,
+            name: "eltwise_avx512",
+            isa: Isa::Avx512,
             kernel: Kernel {
                 q_add: vector::q_add::avx512,
                 lookup: scalar::lookup,
-                add: vector::add::avx512,
-                multiply: vector::multiply::avx512,
+                binary: vector::binary::avx512,
+                unary: vector::unary::avx512,
                 quantize: vector::quantize::avx512,
                 dequantize: vector::dequantize::avx512,
             },
@@ -55,8 +56,8 @@ pub static TABLE: Table<Kernel> = Table {
             kernel: Kernel {
                 q_add: vector::q_add::avx2,
                 lookup: scalar::lookup,
-                add: vector::add::avx2,
-                multiply: vector::multiply::avx2,
+                binary: vector::binary::avx2,
+                unary: vector::unary::avx2,
                 quantize: vector::quantize::avx2,
                 dequantize: vector::dequantize::avx2,
             },
@@ -68,8 +69,8 @@ pub static TABLE: Table<Kernel> = Table {
             kernel: Kernel {
                 q_add: vector::q_add::neon,
                 lookup: lookup_neon::lookup,
-                add: vector::add::neon,
-                multiply: vector::multiply::neon,
+                binary: vector::binary::neon,
+                unary: vector::unary::neon,
                 quantize: vector::quantize::neon,
                 dequantize: vector::dequantize::neon,
             },
@@ -80,8 +81,8 @@ pub static TABLE: Table<Kernel> = Table {
             kernel: Kernel {
                 q_add: scalar::q_add,
                 lookup: scalar::lookup,
-                add: scalar::add,
-                multiply: scalar::multiply,
+                binary: scalar::binary,
+                unary: scalar::unary,
                 quantize: scalar::quantize,
                 dequantize: scalar::dequantize,
             },
@@ -155,16 +156,24 @@ impl Lookup {
     }
 }
 
-/// The two float operators.
+/// Functions of two floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// `a + b`
     Add,
+    /// `a − b`
+    Subtract,
     /// `a · b`
     Multiply,
+    /// `a / b`
+    Divide,
+    /// `if a > b { a } else { b }`
+    Maximum,
+    /// `if a < b { a } else { b }`
+    Minimum,
 }
 
-/// Addition or multiplication of floats, then a clamp.
+/// A function of two floats, then a clamp.
 #[derive(Debug)]
 pub struct Binary {
     row: &'static Row<Kernel>,
@@ -183,20 +192,85 @@ impl Binary {
         self.row.name
     }
 
-    /// Combines slices of the same length.
+    /// Combines `a` with `b`, which is repeated where it is shorter: one element with all of `a`, or one with each channel
+    /// of an image whose channels come last.
+    ///
+    /// # Panics
+    /// When `a` and the output differ in length, or that is no multiple of the length of `b`.
+    pub fn run(&self, pool: &ThreadPool, a: &[f32], b: &[f32], output: &mut [f32]) {
+        assert_eq!(a.len(), output.len(), "the lengths of the first operand and the output");
+        if output.is_empty() {
+            return;
+        }
+        assert!(output.len().is_multiple_of(b.len()), "{} elements repeated to {}", b.len(), output.len());
+        // SAFETY: the table gives only rows that this CPU can run.
+        let run = |a: &[f32], b: &[f32], output: &mut [f32]| unsafe {
+            (self.row.kernel.binary)(self.operation, self.bounds, a, b, output);
+        };
+        if b.len() == output.len() || b.len() == 1 {
+            return split(pool, output, |start, output| {
+                let b = if b.len() == 1 { b } else { &b[start..][..output.len()] };
+                run(&a[start..][..output.len()], b, output);
+            });
+        }
+        let rows = (output.len() / b.len()).div_ceil(pool.threads()).max(LEAST_CHUNK.div_ceil(b.len()));
+        pool.for_each_chunk(output, rows * b.len(), |index, _, output| {
+            let a = &a[index * rows * b.len()..][..output.len()];
+            a.chunks_exact(b.len()).zip(output.chunks_exact_mut(b.len())).for_each(|(a, output)| run(a, b, output));
+        });
+    }
+}
+
+/// Functions of one float. NaN gives NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Function {
+    /// `x` where it is not negative, else `slope · x`
+    LeakyRelu {
+        /// The factor of negative numbers.
+        slope: f32,
+    },
+    /// `min(max(alpha · x + beta, 0), 1)`
+    HardSigmoid {
+        /// The slope.
+        alpha: f32,
+        /// The value at 0.
+        beta: f32,
+    },
+    /// `x · min(max(x + 3, 0), 6) / 6`
+    HardSwish,
+    /// `1 / (1 + exp(−x))`
+    Logistic,
+    /// `x / (1 + exp(−x))`
+    Silu,
+}
+
+/// A function of one float.
+#[derive(Debug)]
+pub struct Unary {
+    row: &'static Row<Kernel>,
+    function: Function,
+}
+
+impl Unary {
+    /// This function by the best kernel that `choice` allows.
+    pub fn new(choice: Choice, function: Function) -> Unary {
+        Unary { row: TABLE.pick(choice), function }
+    }
+
+    /// The kernel that was picked.
+    pub fn kernel_name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Applies it to every element.
     ///
     /// # Panics
     /// When lengths differ.
-    pub fn run(&self, pool: &ThreadPool, a: &[f32], b: &[f32], output: &mut [f32]) {
-        assert!(a.len() == output.len() && b.len() == output.len(), "the operands' lengths are the same");
-        let kernel = match self.operation {
-            Operation::Add => self.row.kernel.add,
-            Operation::Multiply => self.row.kernel.multiply,
-        };
+    pub fn run(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32]) {
+        assert_eq!(input.len(), output.len(), "the lengths are the same");
         split(pool, output, |start, output| {
-            let (a, b) = (&a[start..][..output.len()], &b[start..][..output.len()]);
             // SAFETY: the table gives only rows that this CPU can run.
-            unsafe { kernel(self.bounds, a, b, output) };
+            unsafe { (self.row.kernel.unary)(self.function, &input[start..][..output.len()], output) };
         });
     }
 }

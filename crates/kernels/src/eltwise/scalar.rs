@@ -1,5 +1,6 @@
 //! The plain row: element by element.
 
+use super::{Function, Operation, functions};
 use crate::Activation;
 use crate::quantized::{Addition, Output};
 use crate::simd::clamp;
@@ -16,15 +17,16 @@ pub(super) fn lookup(table: &[Activation; 256], input: &[Activation], output: &m
     }
 }
 
-pub(super) fn add(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
-    for ((output, a), b) in output.iter_mut().zip(a).zip(b) {
-        *output = clamp(a + b, bounds);
+/// `b` is as long as `a`, or one element for all of `a`.
+pub(super) fn binary(operation: Operation, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
+    for ((output, a), b) in output.iter_mut().zip(a).zip(b.iter().cycle()) {
+        *output = clamp(functions::binary_of_two(operation, *a, *b), bounds);
     }
 }
 
-pub(super) fn multiply(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
-    for ((output, a), b) in output.iter_mut().zip(a).zip(b) {
-        *output = clamp(a * b, bounds);
+pub(super) fn unary(function: Function, input: &[f32], output: &mut [f32]) {
+    for (output, input) in output.iter_mut().zip(input) {
+        *output = functions::unary_of_one(function, *input);
     }
 }
 

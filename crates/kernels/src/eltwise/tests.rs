@@ -12,7 +12,7 @@ const HIGH: i32 = Activation::MAX as i32;
 const LENGTHS: [usize; 12] = [0, 1, 7, 8, 15, 16, 17, 31, 32, 33, 100, 10_000];
 
 /// Calls `body(choice, pool)` for every row, with 1 to 3 threads.
-fn each_row(body: impl Fn(Choice, &ThreadPool)) {
+fn each_row(mut body: impl FnMut(Choice, &ThreadPool)) {
     for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         body(choice, &ThreadPool::new(threads));
     }
@@ -84,33 +84,93 @@ fn tables() {
     }
 }
 
+const SPECIAL: [f32; 8] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 0.0, f32::MAX, f32::MIN_POSITIVE, 1e-40];
+
+type Definition = fn(f32, f32) -> f32;
+
+const OPERATIONS: [(Operation, Definition); 6] = [
+    (Operation::Add, |a, b| a + b),
+    (Operation::Subtract, |a, b| a - b),
+    (Operation::Multiply, |a, b| a * b),
+    (Operation::Divide, |a, b| a / b),
+    (Operation::Maximum, |a, b| if a > b { a } else { b }),
+    (Operation::Minimum, |a, b| if a < b { a } else { b }),
+];
+
+fn check_binary(a: &[f32], b: &[f32]) {
+    for ([min, max], (operation, definition)) in [[f32::NEG_INFINITY, f32::INFINITY], [0.0, 6.0], [-1.0, 0.5]]
+        .into_iter()
+        .flat_map(|bounds| OPERATIONS.map(|operation| (bounds, operation)))
+    {
+        let bounded = |x: f32| {
+            let raised = if x > min { x } else { min };
+            if raised < max { raised } else { max }
+        };
+        let expected: Vec<f32> = a.iter().zip(b.iter().cycle()).map(|(a, b)| bounded(definition(*a, *b))).collect();
+        let (a, b) = (misaligned(a), misaligned(b));
+        each_row(|choice, pool| {
+            let op = Binary::new(choice, operation, min, max);
+            let mut output = misaligned(&vec![0.0; a.len()]);
+            op.run(pool, &a, &b, &mut output);
+            assert_eq!(bits(&output), bits(&expected), "{operation:?}, {}", op.kernel_name());
+        });
+    }
+}
+
 #[test]
-fn float_sums_and_products() {
+fn functions_of_two_floats() {
     for length in LENGTHS {
         let mut random = Random::new(length as u64);
         let (mut a, mut b) = (random.floats(length), random.floats(length));
-        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 0.0, f32::MAX, f32::MIN_POSITIVE, 1e-40];
-        for (i, value) in special.into_iter().enumerate().take_while(|&(i, _)| i < length) {
+        for (i, value) in SPECIAL.into_iter().enumerate().take_while(|&(i, _)| i < length) {
             a[i] = value;
             b[length - 1 - i] = value;
         }
-        for [min, max] in [[f32::NEG_INFINITY, f32::INFINITY], [0.0, 6.0], [-1.0, 0.5]] {
-            let bounded = |x: f32| {
-                let raised = if x > min { x } else { min };
-                if raised < max { raised } else { max }
-            };
-            let sums: Vec<f32> = std::iter::zip(&a, &b).map(|(a, b)| bounded(a + b)).collect();
-            let products: Vec<f32> = std::iter::zip(&a, &b).map(|(a, b)| bounded(a * b)).collect();
-            let (a, b) = (misaligned(&a), misaligned(&b));
-            each_row(|choice, pool| {
-                for (operation, expected) in [(Operation::Add, &sums), (Operation::Multiply, &products)] {
-                    let op = Binary::new(choice, operation, min, max);
-                    let mut output = misaligned(&vec![0.0; length]);
-                    op.run(pool, &a, &b, &mut output);
-                    assert_eq!(bits(&output), bits(expected), "{operation:?}, {}", op.kernel_name());
-                }
-            });
-        }
+        check_binary(&a, &b);
+        check_binary(&a, &[-1.5]);
+    }
+    // One element a channel.
+    for (pixels, channels) in [(1, 1), (7, 3), (5, 16), (300, 17), (2, 4100)] {
+        let mut random = Random::new(channels as u64);
+        check_binary(&random.floats(pixels * channels), &random.floats(channels));
+    }
+}
+
+/// Within a bound of what double precision gives, and the same bits from every row.
+#[test]
+fn functions_of_one_float() {
+    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let definitions: [(Function, &dyn Fn(f64) -> f64); 6] = [
+        (Function::LeakyRelu { slope: 0.1 }, &|x| if x < 0.0 { f64::from(0.1f32) * x } else { x }),
+        (Function::LeakyRelu { slope: -0.5 }, &|x| if x < 0.0 { -0.5 * x } else { x }),
+        (Function::HardSigmoid { alpha: 0.25, beta: 0.5 }, &|x| (0.25 * x + 0.5).clamp(0.0, 1.0)),
+        (Function::HardSwish, &|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
+        (Function::Logistic, &logistic),
+        (Function::Silu, &|x| x * logistic(x)),
+    ];
+    let grid = (-4000..4000).map(|i| i as f32 * 0.01).chain((-90..90).map(|i| i as f32));
+    let input: Vec<f32> = grid.chain([0.0, -0.0, 1e-30, -1e-30, 1e-41]).collect();
+    for (function, definition) in definitions {
+        let mut rows: Vec<Vec<u32>> = Vec::new();
+        each_row(|choice, pool| {
+            let op = Unary::new(choice, function);
+            let mut output = misaligned(&vec![0.0; input.len()]);
+            op.run(pool, &misaligned(&input), &mut output);
+            rows.push(bits(&output));
+            for (&x, &y) in input.iter().zip(&*output) {
+                let exact = definition(x.into());
+                let error = (f64::from(y) - exact).abs();
+                assert!(error <= 4e-7 * exact.abs() + 1e-35, "{function:?} of {x} is {exact}, not {y}");
+            }
+            let special = misaligned(&[f32::NAN; 20]);
+            let mut output = misaligned(&[0.0; 20]);
+            op.run(pool, &special, &mut output);
+            assert!(output.iter().all(|y| y.is_nan()), "{function:?} of NaN, {}", op.kernel_name());
+            op.run(pool, &misaligned(&[f32::INFINITY; 20]), &mut output);
+            let limit = if definition(1e30) > 1.0 { f32::INFINITY } else { 1.0 };
+            assert!(output.iter().all(|&y| y == limit), "{function:?} of infinity, {}", op.kernel_name());
+        });
+        assert!(rows.windows(2).all(|pair| pair[0] == pair[1]), "{function:?} differs from row to row");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The vector rows: sixteen elements at a time, the last sixteen overlapping those before.
 
-use super::scalar;
+use super::{Function, Operation, functions, scalar};
 use crate::Activation;
 use crate::quantized::{Addition, Output};
 use crate::simd::{LANES, Simd, rows, starts, vector, vector_mut};
@@ -20,34 +20,58 @@ pub(super) mod q_add {
     }
 }
 
-pub(super) mod add {
+pub(super) mod binary {
     use super::*;
-    rows! { fn(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) = body }
+    rows! { fn(operation: Operation, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) = body }
+
+    /// `b` is as long as `a`, or one element for all of `a`.
+    #[inline(always)]
+    fn body<S: Simd>(simd: S, operation: Operation, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
+        if output.len() < LANES {
+            return scalar::binary(operation, bounds, a, b, output);
+        }
+        // One loop for each operation, so that none decides anything inside.
+        match operation {
+            Operation::Add => each(simd, Operation::Add, bounds, a, b, output),
+            Operation::Subtract => each(simd, Operation::Subtract, bounds, a, b, output),
+            Operation::Multiply => each(simd, Operation::Multiply, bounds, a, b, output),
+            Operation::Divide => each(simd, Operation::Divide, bounds, a, b, output),
+            Operation::Maximum => each(simd, Operation::Maximum, bounds, a, b, output),
+            Operation::Minimum => each(simd, Operation::Minimum, bounds, a, b, output),
+        }
+    }
 
     #[inline(always)]
-    fn body<S: Simd>(simd: S, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
-        if output.len() < LANES {
-            return scalar::add(bounds, a, b, output);
+    fn each<S: Simd>(simd: S, operation: Operation, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
+        let bounds = simd.splat_bounds(bounds);
+        if let &[b] = b {
+            let b = simd.splat(b);
+            for start in starts(output.len()) {
+                let result = functions::binary(simd, operation, simd.load(vector(a, start)), b);
+                simd.store(simd.clamp(result, bounds), vector_mut(output, start));
+            }
+            return;
         }
         for start in starts(output.len()) {
-            let sum = simd.add(simd.load(vector(a, start)), simd.load(vector(b, start)));
-            simd.store(simd.clamp(sum, simd.splat_bounds(bounds)), vector_mut(output, start));
+            let operands = (simd.load(vector(a, start)), simd.load(vector(b, start)));
+            let result = functions::binary(simd, operation, operands.0, operands.1);
+            simd.store(simd.clamp(result, bounds), vector_mut(output, start));
         }
     }
 }
 
-pub(super) mod multiply {
+pub(super) mod unary {
     use super::*;
-    rows! { fn(bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) = body }
+    rows! { fn(function: Function, input: &[f32], output: &mut [f32]) = body }
 
     #[inline(always)]
-    fn body<S: Simd>(simd: S, bounds: [f32; 2], a: &[f32], b: &[f32], output: &mut [f32]) {
+    fn body<S: Simd>(simd: S, function: Function, input: &[f32], output: &mut [f32]) {
         if output.len() < LANES {
-            return scalar::multiply(bounds, a, b, output);
+            return scalar::unary(function, input, output);
         }
         for start in starts(output.len()) {
-            let product = simd.mul(simd.load(vector(a, start)), simd.load(vector(b, start)));
-            simd.store(simd.clamp(product, simd.splat_bounds(bounds)), vector_mut(output, start));
+            let result = functions::unary(simd, function, simd.load(vector(input, start)));
+            simd.store(result, vector_mut(output, start));
         }
     }
 }

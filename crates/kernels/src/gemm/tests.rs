@@ -12,6 +12,7 @@ fn check(geometry: &Geometry, seed: u64) {
     let input = random.floats(geometry.input_len());
     let weights = random.floats(out_c * kernel[0] * kernel[1] * depth);
     let bias = random.floats(out_c);
+    let residual = seed.is_multiple_of(2).then(|| random.floats(geometry.output_len()));
     let (min, max) = (-random.unit() * 3.0, random.unit() * 3.0);
     let position = |axis: usize, window: usize, tap: usize| {
         (window * geometry.stride[axis] + tap * geometry.dilation[axis]) as isize - geometry.padding[axis] as isize
@@ -20,24 +21,27 @@ fn check(geometry: &Geometry, seed: u64) {
     for index in 0..out_h * out_w * out_c {
         let (y, x, channel) = (index / out_c / out_w, index / out_c % out_w, index % out_c);
         let weights = &weights[channel * kernel[0] * kernel[1] * depth..];
-        let mut sum = 0.0f32;
+        let mut sum = bias[channel];
         for tap in 0..kernel[0] * kernel[1] {
             let (iy, ix) = (position(0, y, tap / kernel[1]), position(1, x, tap % kernel[1]));
             if (0..in_h as isize).contains(&iy) && (0..in_w as isize).contains(&ix) {
                 let pixel = (iy as usize * in_w + ix as usize) * in_c + channel / (out_c / groups) * depth;
                 for ci in 0..depth {
-                    sum += input[pixel + ci] * weights[tap * depth + ci];
+                    sum = input[pixel + ci].mul_add(weights[tap * depth + ci], sum);
                 }
             }
         }
-        expected.push((sum + bias[channel]).clamp(min, max));
+        if let Some(residual) = &residual {
+            sum += residual[index];
+        }
+        expected.push(sum.clamp(min, max));
     }
     let input = misaligned(&input);
     for (choice, threads) in each_choice(&TABLE).zip([1, 2, 3].into_iter().cycle()) {
         let layer = Conv2d::new(choice, geometry, &weights, Some(&bias), [min, max], threads);
         let mut output = misaligned(&vec![0.0; expected.len()]);
         let mut scratch = misaligned(&vec![0xa5; layer.scratch_bytes()]);
-        layer.run(&ThreadPool::new(threads), &input, &mut output, &mut scratch);
+        layer.run(&ThreadPool::new(threads), &input, residual.as_deref(), &mut output, &mut scratch);
         assert_eq!(bits(&output), bits(&expected), "{} with {geometry:?}", layer.kernel_name());
     }
 }
@@ -50,19 +54,55 @@ fn required_rows_run_here() {
 }
 
 #[test]
-fn bands_are_whole_tiles() {
-    assert!(TABLE.rows.iter().all(|row| BAND.is_multiple_of(row.kernel.pixels)));
+fn tiles_cover_the_pixels_evenly() {
+    for (pixels, rows) in [(0, 4), (1, 4), (4, 4), (5, 4), (49, 12), (13, 12), (100, 6)] {
+        let tiles: Vec<_> = tiles(pixels, rows).collect();
+        assert!(tiles.iter().flat_map(|&(start, height)| start..start + height).eq(0..pixels));
+        let heights = || tiles.iter().map(|&(_, height)| height);
+        assert!(heights().max() <= Some(rows) && heights().max().unwrap_or(0) - heights().min().unwrap_or(0) <= 1);
+    }
+}
+
+/// Windows of more elements than the first-level cache takes weights of, in long pieces and in short ones.
+#[test]
+fn deep_windows_are_multiplied_in_blocks() {
+    for (kernel, channels) in [([1, 1], 1000), ([3, 3], 300), ([5, 5], 40), ([7, 7], 3), ([3, 1], 2000), ([1, 1], 1024)]
+    {
+        let input = [9, 8, channels];
+        let padding = kernel.map(|size| size / 2);
+        let geometry = Geometry { input, output: [9, 8, 37], kernel, padding, ..Geometry::matrix(1, 1, 1) };
+        check(&geometry, 1);
+        check(&geometry, 2);
+    }
 }
 
 #[test]
 fn matrices_around_the_tiles() {
-    for rows in [1, 2, 5, 6, 7, 11, 12, 13, 47, 48, 49, 100] {
-        for columns in [1, 15, 16, 17, 33, 80] {
+    for rows in [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 47, 48, 49, 100] {
+        for columns in [1, 4, 7, 12, 15, 16, 17, 33, 80] {
             check(&Geometry::matrix(rows, 19, columns), rows as u64);
         }
     }
     for depth in [1, 2, 100] {
         check(&Geometry::matrix(7, depth, 20), depth as u64);
+    }
+}
+
+/// Zeros of either sign, infinities and NaN: the sum is what the bias is, and is clamped as the plain row clamps it.
+#[test]
+fn clamping_is_defined_to_the_bit() {
+    let bias = [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-42];
+    let geometry = Geometry::matrix(1, 0, bias.len());
+    for bounds in [[0.0, 6.0], [-0.0, 6.0], [-1.0, 0.0], [-1.0, -0.0], [f32::NEG_INFINITY, f32::INFINITY]] {
+        let mut outputs = each_choice(&TABLE).map(|choice| {
+            let mut output = vec![0.0; bias.len()];
+            let layer = Conv2d::new(choice, &geometry, &[], Some(&bias), bounds, 1);
+            let mut scratch = vec![0; layer.scratch_bytes()];
+            layer.run(&ThreadPool::new(1), &[], None, &mut output, &mut scratch);
+            bits(&output)
+        });
+        let first = outputs.next().expect("there is a plain row");
+        assert!(outputs.all(|output| output == first), "{bounds:?}");
     }
 }
 

@@ -37,8 +37,8 @@ pub static TABLE: Table<Kernel> = Table {
     rows: &[
         #[cfg(target_arch = "x86_64")]
         Row {
-            name: "pooling_avx512_vnni",
-            isa: Isa::Avx512Vnni,
+            name: "pooling_avx512",
+            isa: Isa::Avx512,
             kernel: Kernel {
                 q_average: vector::q_average::avx512,
                 q_max: vector::q_max::avx512,

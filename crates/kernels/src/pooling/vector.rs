@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Average, Max, QAverage, QMax, scalar};
 use crate::Activation;
 use crate::geometry::Geometry;
-use crate::simd::{LANES, Simd, starts, vector, vector_mut};
+use crate::simd::{LANES, Simd, vector, vector_mut};
 
 /// A reduction of the values under a window, in sixteen channels.
 trait Reduction<S: Simd>: scalar::Reduction {
@@ -33,15 +33,56 @@ fn run<S: Simd, R: Reduction<S>>(
     let windows = rows.flat_map(|y| (0..geometry.output[1]).map(move |x| (y, x)));
     for ((y, x), output) in windows.zip(output.chunks_exact_mut(channels)) {
         let (ys, xs) = (geometry.taps(0, y), geometry.taps(1, x));
-        let count = ys.len() * xs.len();
-        for start in starts(channels) {
-            let mut state = reduction.begin(simd, count);
-            for (_, iy) in ys.clone() {
-                for (_, ix) in xs.clone() {
-                    state = reduction.take(simd, state, vector(input, (iy * in_w + ix) * channels + start));
+        let window = Window { input, width: in_w, channels, count: ys.len() * xs.len(), ys, xs };
+        let wide = channels / (TOGETHER * LANES) * (TOGETHER * LANES);
+        for start in (0..wide).step_by(TOGETHER * LANES) {
+            window.reduce::<S, R, TOGETHER>(simd, reduction, start, output);
+        }
+        for start in (wide..channels).step_by(LANES) {
+            window.reduce::<S, R, 1>(simd, reduction, start.min(channels - LANES), output);
+        }
+    }
+}
+
+/// So many vectors of channels are reduced at once, so that going over a window is paid for once for all of them.
+const TOGETHER: usize = 4;
+
+/// The part of a window that is inside the image.
+struct Window<'a, T, I> {
+    input: &'a [T],
+    /// Pixels of a line of the input.
+    width: usize,
+    channels: usize,
+    /// Pixels under the window.
+    count: usize,
+    /// The taps, each with its line of the input.
+    ys: I,
+    /// The taps, each with its column of the input.
+    xs: I,
+}
+
+impl<T, I: Iterator<Item = (usize, usize)> + Clone> Window<'_, T, I> {
+    /// Reduces `N` vectors of channels from `start` on.
+    #[inline(always)]
+    fn reduce<S: Simd, R: Reduction<S, Item = T>, const N: usize>(
+        &self,
+        simd: S,
+        reduction: &R,
+        start: usize,
+        output: &mut [T],
+    ) {
+        let mut states = [reduction.begin(simd, self.count); N];
+        for (_, y) in self.ys.clone() {
+            for (_, x) in self.xs.clone() {
+                let channels = &self.input[(y * self.width + x) * self.channels + start..][..N * LANES];
+                for (n, state) in states.iter_mut().enumerate() {
+                    *state = reduction.take(simd, *state, vector(channels, n * LANES));
                 }
             }
-            reduction.end(simd, state, count.max(1), vector_mut(output, start));
+        }
+        let output = &mut output[start..][..N * LANES];
+        for (n, state) in states.into_iter().enumerate() {
+            reduction.end(simd, state, self.count.max(1), vector_mut(output, n * LANES));
         }
     }
 }

@@ -12,13 +12,13 @@ pub(super) const SLIDE: Kernel =
     Kernel { group: 2, weight: Weight::Word, windows: Windows::ThreeByThree(8), run: slide };
 pub(super) const SWEEP: Kernel = Kernel { group: 2, weight: Weight::Word, windows: Windows::All, run: sweep };
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn slide(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
     unsafe { slide::run(Avx2::new(), layer, part, blocks, io) };
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn sweep(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: this thread has the rows.
     unsafe { sweep::run::<Avx2, 2, 2>(Avx2::new(), layer, part, blocks, io) };

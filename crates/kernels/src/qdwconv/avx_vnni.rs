@@ -11,7 +11,7 @@ use crate::simd::Avx2;
 pub(super) const SLIDE: Kernel =
     Kernel { group: 4, weight: Weight::Byte(i8::MIN), windows: Windows::ThreeByThree(8), run: slide };
 
-#[target_feature(enable = "avx2,avxvnni")]
+#[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn slide(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     // SAFETY: the part was packed for this kernel.
     unsafe { slide::run(AvxVnni(Avx2::new()), layer, part, blocks, io) };

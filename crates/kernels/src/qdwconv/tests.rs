@@ -87,7 +87,7 @@ fn geometry(input: [usize; 3], channels: usize, kernel: [usize; 2], stride: [usi
 
 #[test]
 fn required_rows_run_here() {
-    for isa in crate::table::required() {
+    for isa in crate::table::required().into_iter().filter(|isa| !isa.adds_no_byte_products()) {
         assert!(TABLE.available().any(|row| row.isa == isa), "{} has no row of its own", isa.name());
     }
 }

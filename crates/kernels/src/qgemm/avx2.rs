@@ -3,9 +3,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Element, Kernel, for_each_tile};
+use super::{Block, Element, Kernel};
 use crate::quantized::NEAR;
-use crate::simd::Avx2;
+use crate::simd::{Avx2, for_each_tile};
 
 /// Twelve of the sixteen registers are sums; two hold weights, one an input pair, one a product.
 const ROWS: usize = 6;
@@ -24,14 +24,14 @@ pub(super) const KERNEL: Kernel = Kernel {
 
 /// # Safety
 /// As [`Kernel::multiply`]; the CPU has AVX2.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn multiply(block: &Block) {
     // SAFETY: the tiles are inside the block.
     unsafe {
         if block.columns == 8 {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 1>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 1>(block, row))
         } else {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 2>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 2>(block, row))
         }
     }
 }
@@ -40,7 +40,7 @@ unsafe fn multiply(block: &Block) {
 ///
 /// # Safety
 /// As [`multiply`]; the rows are inside the block, and its columns are eight times `V`.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
     // SAFETY: for each of the columns there is a bias, and for each pair of the depth a pair of weights. Each input row has
     // `depth` words, a multiple of four.
@@ -74,7 +74,7 @@ unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
 /// # Safety
 /// As [`tile`].
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn bias<const V: usize>(block: &Block) -> [__m256i; V] {
     let mut bias = [_mm256_setzero_si256(); V];
     for (v, bias) in bias.iter_mut().enumerate() {
@@ -89,7 +89,7 @@ pub(super) unsafe fn bias<const V: usize>(block: &Block) -> [__m256i; V] {
 /// # Safety
 /// As [`tile`].
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn finish_tile<const R: usize, const V: usize>(
     block: &Block,
     row: usize,
@@ -127,7 +127,7 @@ pub(super) unsafe fn finish_tile<const R: usize, const V: usize>(
 /// # Safety
 /// As [`tile`].
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn finish_near<const R: usize, const V: usize>(
     block: &Block,
     row: usize,
@@ -164,7 +164,7 @@ unsafe fn finish_near<const R: usize, const V: usize>(
 /// # Safety
 /// As [`tile`].
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 unsafe fn finish<const R: usize, const V: usize, const ADDS: bool>(
     block: &Block,
     row: usize,

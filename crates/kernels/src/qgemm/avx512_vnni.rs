@@ -2,10 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Element, Kernel, for_each_tile};
-use crate::Activation;
+use super::{Block, Element, Kernel};
 use crate::quantized::NEAR;
-use crate::simd::{Avx512, LANES, Simd};
+use crate::simd::{Avx512, LANES, Simd, for_each_tile};
 
 /// Twenty-four of the thirty-two registers are sums, which are enough to hide how long each takes.
 const ROWS: usize = 12;
@@ -29,9 +28,9 @@ unsafe fn multiply(block: &Block) {
     // SAFETY: the tiles are inside the block.
     unsafe {
         if block.columns == LANES {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 1>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 1>(block, row))
         } else {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 2>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6 7 8 9 10 11 12], |R, row| tile::<R, 2>(block, row))
         }
     }
 }
@@ -112,22 +111,26 @@ unsafe fn finish_near<const R: usize, const V: usize, const ADDS: bool>(
             simd.mul(simd.to_f32(sums[r0][v0]), multipliers[v0]),
             simd.mul(simd.to_f32(sums[r1][v1]), multipliers[v1]),
         ];
-        let own = simd.quantize_near(scaled, &output);
         let places = [(row + r0, v0 * LANES), (row + r1, v1 * LANES)];
         // SAFETY: the rows and columns are those of the tile; where another tensor is added, it has them, too.
         unsafe {
-            if let (true, Some(addition)) = (ADDS, &addition) {
-                let own: [[Activation; LANES]; 2] = std::mem::transmute(own);
-                for (own, (row, column)) in own.iter().zip(places) {
+            let result = if let (true, Some(addition)) = (ADDS, &addition) {
+                let mut added = [_mm512_setzero_si512(); 2];
+                for i in 0..2 {
+                    let (row, column) = places[i];
                     let other = &*block.residual_row(row).add(column).cast();
-                    simd.add_quantized(addition, own, other, &mut *block.output_row(row).add(column).cast());
+                    added[i] = simd.quantize_and_add(scaled[i], &output, addition, other);
                 }
-            } else if V == 2 {
-                _mm256_storeu_si256(block.output_row(row + r0).cast(), own);
+                simd.pack_two(added, &addition.output)
+            } else {
+                simd.quantize_near(scaled, &output)
+            };
+            if V == 2 {
+                _mm256_storeu_si256(block.output_row(row + r0).cast(), result);
             } else {
                 let [(first, _), (last, _)] = places;
-                _mm_storeu_si128(block.output_row(last).cast(), _mm256_extracti128_si256::<1>(own));
-                _mm_storeu_si128(block.output_row(first).cast(), _mm256_castsi256_si128(own));
+                _mm_storeu_si128(block.output_row(last).cast(), _mm256_extracti128_si256::<1>(result));
+                _mm_storeu_si128(block.output_row(first).cast(), _mm256_castsi256_si128(result));
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{bias, finish_tile};
-use super::{Block, Element, Kernel, for_each_tile};
+use super::{Block, Element, Kernel};
+use crate::simd::for_each_tile;
 
 /// Twelve of the sixteen registers are sums; two hold weights, one four bytes of the input.
 const ROWS: usize = 6;
@@ -22,14 +23,14 @@ pub(super) const KERNEL: Kernel = Kernel {
 
 /// # Safety
 /// As [`Kernel::multiply`]; the CPU has AVX2 and AVX-VNNI.
-#[target_feature(enable = "avx2,avxvnni")]
+#[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn multiply(block: &Block) {
     // SAFETY: the tiles are inside the block.
     unsafe {
         if block.columns == 8 {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 1>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 1>(block, row))
         } else {
-            for_each_tile!(block, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 2>(block, row))
+            for_each_tile!(block.rows, ROWS, [1 2 3 4 5 6], |R, row| tile::<R, 2>(block, row))
         }
     }
 }
@@ -38,7 +39,7 @@ unsafe fn multiply(block: &Block) {
 ///
 /// # Safety
 /// As [`multiply`]; the rows are inside the block, and its columns are eight times `V`.
-#[target_feature(enable = "avx2,avxvnni")]
+#[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
     // SAFETY: for each of the columns there is a bias, and for each four of the depth four weights. Each input row has
     // `depth` bytes, a multiple of four.

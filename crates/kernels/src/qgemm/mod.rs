@@ -27,7 +27,7 @@ mod row_sums;
 mod scalar;
 mod split;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ops::Range;
 
@@ -37,6 +37,8 @@ use crate::geometry::Geometry;
 use crate::im2col;
 use crate::memory::ALIGNMENT;
 use crate::quantized::{Addition, Requantize, Weights};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::rows_apart;
 use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 use epilogue::Epilogue;
@@ -149,22 +151,10 @@ impl Block<'_> {
     }
 
     /// `R` rows of the input from `row` on.
-    ///
-    /// The compiler is kept from knowing that they are equally far apart: it would compute each address from the one before,
-    /// with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor may this
-    /// be `from_fn`: a closure in a function with target features is not inlined into one without them.)
     #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::pointers_in_nomem_asm_block, reason = "only the address goes in and out")]
     #[inline(always)]
     fn input_rows<T, const R: usize>(&self, row: usize) -> [*const T; R] {
-        let mut rows = [std::ptr::null(); R];
-        for (r, start) in rows.iter_mut().enumerate() {
-            let mut address = self.input_row(row + r);
-            // SAFETY: a comment does nothing.
-            unsafe { std::arch::asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags)) };
-            *start = address.cast();
-        }
-        rows
+        rows_apart(self.input_row(row), self.input_stride)
     }
 
     #[inline(always)]
@@ -177,25 +167,6 @@ impl Block<'_> {
         self.residual.wrapping_add(row * self.output_stride)
     }
 }
-
-/// Goes over a block's rows in tiles of `$most` rows, and at the end one of those that are left: `|ROWS, row| tile` is
-/// compiled for each listed number of rows.
-#[cfg(target_arch = "x86_64")]
-macro_rules! for_each_tile {
-    ($block:ident, $most:ident, [$($rows:literal)+], |$ROWS:ident, $row:ident| $tile:expr) => {
-        for $row in (0..$block.rows).step_by($most) {
-            match ($block.rows - $row).min($most) {
-                $($rows => {
-                    const $ROWS: usize = $rows;
-                    $tile
-                })+
-                _ => unreachable!("a tile has from 1 to {} rows", $most),
-            }
-        }
-    };
-}
-#[cfg(target_arch = "x86_64")]
-use for_each_tile;
 
 /// A quantized convolution with packed weights.
 pub struct QConv2d {
@@ -532,7 +503,7 @@ fn widen(bytes: &[Activation], words: &mut [i16]) {
 }
 
 /// Checks what was given against the geometry; the depth of the matrix product.
-fn check(geometry: &Geometry, weights: &Weights, requantize: &Requantize) -> usize {
+pub(crate) fn check(geometry: &Geometry, weights: &Weights, requantize: &Requantize) -> usize {
     let (groups, channels) = (geometry.groups, geometry.output[2]);
     let divides = |n: usize| groups != 0 && n.is_multiple_of(groups);
     assert!(divides(channels) && divides(geometry.input[2]), "channels come in {groups} groups: {geometry:?}");

@@ -1,4 +1,4 @@
-//! Sixteen lanes in AVX2: two registers. FMA is not used; it would change roundings.
+//! Sixteen lanes in AVX2: two registers.
 
 use std::arch::x86_64::*;
 
@@ -6,13 +6,13 @@ use super::{LANES, Simd};
 use crate::Activation;
 use crate::quantized::Output;
 
-/// Proof that this CPU has AVX2.
+/// Proof that this CPU has AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// The proof is that the caller runs.
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma")]
     pub(crate) fn new() -> Avx2 {
         Avx2(())
     }
@@ -21,7 +21,7 @@ impl Avx2 {
     /// two, and of the last two.
     #[inline(always)]
     pub(crate) fn quantize_near(self, [a, b, c, d]: [__m256; 4], output: &Output) -> [__m128i; 2] {
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         unsafe {
             let words = |a, b| {
                 let words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
@@ -40,7 +40,7 @@ impl Avx2 {
 /// Both registers through one operation. Written out, since closures are not always inlined.
 macro_rules! both {
     (|$($arg:ident),*| $body:expr) => {
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         unsafe { [both!(0, $($arg),*; $body), both!(1, $($arg),*; $body)] }
     };
     ($i:literal, $($arg:ident),*; $body:expr) => {{
@@ -52,11 +52,12 @@ macro_rules! both {
 impl Simd for Avx2 {
     type F32 = [__m256; 2];
     type I32 = [__m256i; 2];
+    type I16 = __m256i;
     type Bytes = __m128i;
 
     #[inline(always)]
     fn splat(self, value: f32) -> [__m256; 2] {
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         [unsafe { _mm256_set1_ps(value) }; 2]
     }
 
@@ -81,8 +82,18 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn sub(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b| _mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
     fn mul(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
         both!(|a, b| _mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b, c| _mm256_fmadd_ps(a, b, c))
     }
 
     #[inline(always)]
@@ -106,8 +117,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn power_of_two(self, n: [__m256; 2]) -> [__m256; 2] {
+        both!(|n| {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        })
+    }
+
+    #[inline(always)]
     fn splat_i32(self, value: i32) -> [__m256i; 2] {
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         [unsafe { _mm256_set1_epi32(value) }; 2]
     }
 
@@ -121,6 +140,16 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn add_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
         both!(|a, b| _mm256_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn sub_i32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        both!(|a, b| _mm256_sub_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn shift_left_i32<const BITS: u32>(self, a: [__m256i; 2]) -> [__m256i; 2] {
+        both!(|a| _mm256_sll_epi32(a, _mm_cvtsi32_si128(BITS as i32)))
     }
 
     #[inline(always)]
@@ -149,8 +178,41 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn store_i16(self, value: __m256i, to: &mut [i16; LANES]) {
+        // SAFETY: AVX2 as above; the store is the array.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+    }
+
+    #[inline(always)]
+    fn center(self, from: &[Activation; LANES]) -> __m256i {
+        // SAFETY: AVX2 as above; the load is the array.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            _mm256_cvtepi8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8(i8::MIN)))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: AVX2 as above.
+        unsafe { _mm256_add_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: AVX2 as above.
+        unsafe { _mm256_sub_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn shift_left_i16<const BITS: u32>(self, a: __m256i) -> __m256i {
+        // SAFETY: AVX2 as above.
+        unsafe { _mm256_sll_epi16(a, _mm_cvtsi32_si128(BITS as i32)) }
+    }
+
+    #[inline(always)]
     fn splat_bytes(self, value: Activation) -> __m128i {
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         unsafe { _mm_set1_epi8(value as i8) }
     }
 
@@ -168,13 +230,13 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn max_bytes(self, a: __m128i, b: __m128i) -> __m128i {
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         unsafe { _mm_max_epu8(a, b) }
     }
 
     #[inline(always)]
     fn min_bytes(self, a: __m128i, b: __m128i) -> __m128i {
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
         unsafe { _mm_min_epu8(a, b) }
     }
 

@@ -36,6 +36,8 @@ pub(crate) trait Simd: Copy {
     type F32: Copy;
     /// 16 integers.
     type I32: Copy;
+    /// 16 integers of 16 bits.
+    type I16: Copy;
     /// 16 activations.
     type Bytes: Copy;
 
@@ -43,7 +45,10 @@ pub(crate) trait Simd: Copy {
     fn load(self, from: &[f32; LANES]) -> Self::F32;
     fn store(self, value: Self::F32, to: &mut [f32; LANES]);
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a.mul_add(b, c)`: rounds once.
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a > b { a } else { b }`
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
@@ -51,11 +56,17 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a.is_nan() { 0.0 } else { a }`
     fn nan_to_zero(self, a: Self::F32) -> Self::F32;
+    /// 2 to the power of an integer from −126 to 127; for any other number some float.
+    fn power_of_two(self, n: Self::F32) -> Self::F32;
 
     fn splat_i32(self, value: i32) -> Self::I32;
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
     /// Wraps around.
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// Wraps around.
+    fn sub_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a << BITS`
+    fn shift_left_i32<const BITS: u32>(self, a: Self::I32) -> Self::I32;
     /// Wraps around.
     fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// `a >> bits`, with `bits` below 32.
@@ -63,6 +74,16 @@ pub(crate) trait Simd: Copy {
     fn to_f32(self, a: Self::I32) -> Self::F32;
     /// `from.map(i32::from)`
     fn widen(self, from: &[Activation; LANES]) -> Self::I32;
+
+    fn store_i16(self, value: Self::I16, to: &mut [i16; LANES]);
+    /// `from.map(i16::from)`, less the middle of an activation's range: what an `i8` stores instead.
+    fn center(self, from: &[Activation; LANES]) -> Self::I16;
+    /// Wraps around.
+    fn add_i16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// Wraps around.
+    fn sub_i16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `a << BITS`
+    fn shift_left_i16<const BITS: u32>(self, a: Self::I16) -> Self::I16;
 
     fn splat_bytes(self, value: Activation) -> Self::Bytes;
     fn load_bytes(self, from: &[Activation; LANES]) -> Self::Bytes;
@@ -90,6 +111,57 @@ pub(crate) trait Simd: Copy {
         self.pack(self.shift_right(sum, *shift), output, to);
     }
 
+    /// [`quantize`](Self::quantize), and [`Addition::apply`] to that and another tensor's values.
+    #[inline(always)]
+    fn add_to_quantized(
+        self,
+        scaled: Self::F32,
+        output: &Output,
+        addition: &Addition,
+        other: &[Activation; LANES],
+        to: &mut [Activation; LANES],
+    ) {
+        let mut own = [0; LANES];
+        self.quantize(scaled, output, &mut own);
+        self.add_quantized(addition, &own, other, to);
+    }
+
+    /// The first `count` floats, at most 16, and zeros.
+    ///
+    /// # Safety
+    /// They can be read.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::F32 {
+        // SAFETY: as this function's; an array asks for no more alignment than its items.
+        unsafe {
+            if count == LANES {
+                return self.load(&*from.cast());
+            }
+            let mut items = [0.0; LANES];
+            from.copy_to_nonoverlapping(items.as_mut_ptr(), count);
+            self.load(&items)
+        }
+    }
+
+    /// Stores the first `count` floats, at most 16.
+    ///
+    /// # Safety
+    /// They can be written.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn store_first(self, value: Self::F32, to: *mut f32, count: usize) {
+        // SAFETY: as this function's; an array asks for no more alignment than its items.
+        unsafe {
+            if count == LANES {
+                return self.store(value, &mut *to.cast());
+            }
+            let mut items = [0.0; LANES];
+            self.store(value, &mut items);
+            to.copy_from_nonoverlapping(items.as_ptr(), count);
+        }
+    }
+
     /// A splat of each of two bounds.
     #[inline(always)]
     fn splat_bounds(self, [min, max]: [f32; 2]) -> [Self::F32; 2] {
@@ -109,17 +181,42 @@ pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
     if x < max { x } else { max }
 }
 
+/// The same bounds, with zeros of such signs that instructions which order −0 before +0 clamp to the same bits as [`clamp`].
+pub(crate) fn ordered([min, max]: [f32; 2]) -> [f32; 2] {
+    [if min == 0.0 { 0.0 } else { min }, if max == 0.0 { -0.0 } else { max }]
+}
+
 /// Defines the functions `avx2`, `avx512` and `neon`, where the architecture has them, that run a generic body over
 /// [`Simd`]: `rows! { fn(args: &Args<'_>) = body }`.
 macro_rules! rows {
+    (unsafe fn($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        pub(crate) unsafe fn avx2($($arg: $ty),*) {
+            // SAFETY: as the body's.
+            unsafe { $body($crate::simd::Avx2::new(), $($arg),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        pub(crate) unsafe fn avx512($($arg: $ty),*) {
+            // SAFETY: as the body's.
+            unsafe { $body($crate::simd::Avx512::new(), $($arg),*) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "neon")]
+        pub(crate) unsafe fn neon($($arg: $ty),*) {
+            // SAFETY: as the body's.
+            unsafe { $body($crate::simd::Neon::new(), $($arg),*) }
+        }
+    };
     (fn($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,fma")]
         pub(crate) fn avx2($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx2::new(), $($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         pub(crate) fn avx512($($arg: $ty),*) $(-> $ret)? {
             $body($crate::simd::Avx512::new(), $($arg),*)
         }
@@ -131,6 +228,48 @@ macro_rules! rows {
     };
 }
 pub(crate) use rows;
+
+/// Goes over `$rows` rows in tiles of up to `$most` rows, nearly equal ones: `|ROWS, row| tile` is compiled for each listed
+/// number of rows.
+#[cfg(target_arch = "x86_64")]
+macro_rules! for_each_tile {
+    ($rows:expr, $most:ident, [$($count:literal)+], |$ROWS:ident, $row:ident| $tile:expr) => {{
+        let tiles = $rows.div_ceil($most);
+        let mut $row = 0;
+        for tile in 0..tiles {
+            let end = (tile + 1) * $rows / tiles;
+            match end - $row {
+                $($count => {
+                    const $ROWS: usize = $count;
+                    $tile
+                })+
+                _ => unreachable!("a tile has from 1 to {} rows", $most),
+            }
+            $row = end;
+        }
+    }};
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use for_each_tile;
+
+/// The starts of `R` rows, which are `stride` bytes apart.
+///
+/// The compiler is kept from knowing that they are equally far apart: it would compute each address from the one before,
+/// with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor may this
+/// be `from_fn`: a closure in a function with target features is not inlined into one without them.)
+#[cfg(target_arch = "x86_64")]
+#[expect(clippy::pointers_in_nomem_asm_block, reason = "only the address goes in and out")]
+#[inline(always)]
+pub(crate) fn rows_apart<T, const R: usize>(first: *const u8, stride: usize) -> [*const T; R] {
+    let mut rows = [std::ptr::null(); R];
+    for (r, start) in rows.iter_mut().enumerate() {
+        let mut address = first.wrapping_add(r * stride);
+        // SAFETY: a comment does nothing.
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags)) };
+        *start = address.cast();
+    }
+    rows
+}
 
 /// Where vectors begin that cover `len` items, the last one overlapping the one before. `len` is at least one vector.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Sixteen lanes in NEON: four registers. Fused multiply-add is not used; it would change roundings.
+//! Sixteen lanes in NEON: four registers.
 
 use std::arch::aarch64::*;
 
@@ -40,6 +40,7 @@ macro_rules! each {
 impl Simd for Neon {
     type F32 = [float32x4_t; 4];
     type I32 = [int32x4_t; 4];
+    type I16 = [int16x8_t; 2];
     type Bytes = int8x16_t;
 
     #[inline(always)]
@@ -73,8 +74,18 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn sub(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b| vsubq_f32(a, b))
+    }
+
+    #[inline(always)]
     fn mul(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
         each!(|a, b| vmulq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: [float32x4_t; 4], b: [float32x4_t; 4], c: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b, c| vfmaq_f32(c, a, b))
     }
 
     #[inline(always)]
@@ -99,6 +110,14 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn power_of_two(self, n: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|n| {
+            let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+        })
+    }
+
+    #[inline(always)]
     fn splat_i32(self, value: i32) -> [int32x4_t; 4] {
         // SAFETY: a `Neon` exists only where the CPU has NEON.
         [unsafe { vdupq_n_s32(value) }; 4]
@@ -114,6 +133,16 @@ impl Simd for Neon {
     #[inline(always)]
     fn add_i32(self, a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
         each!(|a, b| vaddq_s32(a, b))
+    }
+
+    #[inline(always)]
+    fn sub_i32(self, a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        each!(|a, b| vsubq_s32(a, b))
+    }
+
+    #[inline(always)]
+    fn shift_left_i32<const BITS: u32>(self, a: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        each!(|a| vshlq_s32(a, vdupq_n_s32(BITS as i32)))
     }
 
     #[inline(always)]
@@ -139,6 +168,44 @@ impl Simd for Neon {
             let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
             [vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)]
         }
+    }
+
+    #[inline(always)]
+    fn store_i16(self, value: [int16x8_t; 2], to: &mut [i16; LANES]) {
+        let to = to.as_mut_ptr();
+        // SAFETY: NEON as above; both stores are inside the array.
+        unsafe {
+            vst1q_s16(to, value[0]);
+            vst1q_s16(to.add(8), value[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn center(self, from: &[Activation; LANES]) -> [int16x8_t; 2] {
+        // SAFETY: NEON as above; the load is the array.
+        unsafe {
+            let bytes = vld1q_s8(from.as_ptr());
+            [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)]
+        }
+    }
+
+    #[inline(always)]
+    fn add_i16(self, a: [int16x8_t; 2], b: [int16x8_t; 2]) -> [int16x8_t; 2] {
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        unsafe { [vaddq_s16(a[0], b[0]), vaddq_s16(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn sub_i16(self, a: [int16x8_t; 2], b: [int16x8_t; 2]) -> [int16x8_t; 2] {
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        unsafe { [vsubq_s16(a[0], b[0]), vsubq_s16(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn shift_left_i16<const BITS: u32>(self, a: [int16x8_t; 2]) -> [int16x8_t; 2] {
+        let bits = BITS as i16;
+        // SAFETY: a `Neon` exists only where the CPU has NEON.
+        unsafe { [vshlq_s16(a[0], vdupq_n_s16(bits)), vshlq_s16(a[1], vdupq_n_s16(bits))] }
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! Class names: ImageNet's built in, others from a text file with one name a line.
+//! Class names: ImageNet's and CIFAR-10's built in, others from a text file with one name a line.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -9,6 +9,14 @@ use crate::{Error, files};
 pub fn imagenet() -> Arc<[String]> {
     static LABELS: OnceLock<Arc<[String]>> = OnceLock::new();
     LABELS.get_or_init(|| include_str!("imagenet.txt").lines().map(str::to_owned).collect()).clone()
+}
+
+/// The ten classes of CIFAR-10, in alphabetical order.
+pub fn cifar10() -> Arc<[String]> {
+    const NAMES: [&str; 10] =
+        ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+    static LABELS: OnceLock<Arc<[String]>> = OnceLock::new();
+    LABELS.get_or_init(|| NAMES.iter().map(|name| (*name).to_owned()).collect()).clone()
 }
 
 /// Reads class names from a text file: line n names class n. Empty lines at the end do not count; a first line

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -22,7 +23,8 @@ const SIGN_IN: &str = "check whether this network wants a sign-in in a browser";
 /// A download: from where, how much, to where.
 pub(super) struct Download<'a> {
     pub(super) address: String,
-    pub(super) size: u64,
+    /// The sizes that the file may have; the server says which it has, if there are several.
+    pub(super) sizes: RangeInclusive<u64>,
     /// The temporary file.
     pub(super) part: &'a Path,
     /// The final file, which errors name.
@@ -56,6 +58,8 @@ struct Transfer {
     file: File,
     /// Bytes in the file.
     done: u64,
+    /// Bytes that it will have, as soon as they are known.
+    total: Option<u64>,
     /// What the server calls this version of the file.
     etag: Option<String>,
     /// Whether the server answered at all.
@@ -85,7 +89,7 @@ impl Download<'_> {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), Error> {
         let (mut furthest, mut failures) = (transfer.done, 0);
-        while transfer.done < self.size {
+        while transfer.total != Some(transfer.done) {
             let cut = match self.attempt(agent, transfer, progress) {
                 Ok(()) => continue,
                 Err(Stop::Failed(error)) => return Err(error),
@@ -118,8 +122,9 @@ impl Download<'_> {
         let open = || -> io::Result<Transfer> {
             let file = File::options().create(true).read(true).write(true).truncate(false).open(self.part)?;
             let done = file.metadata()?.len();
-            let mut transfer = Transfer { file, done, etag: None, answered: false };
-            if done > self.size {
+            let total = Some(*self.sizes.start()).filter(|size| size == self.sizes.end());
+            let mut transfer = Transfer { file, done, total, etag: None, answered: false };
+            if done > *self.sizes.end() {
                 transfer.restart()?;
             }
             Ok(transfer)
@@ -140,7 +145,9 @@ impl Download<'_> {
         match status {
             StatusCode::OK => transfer.restart().map_err(|error| Stop::Failed(self.disk(&error)))?,
             StatusCode::PARTIAL_CONTENT if transfer.done > 0 => {
-                if content_range(response.headers()) != Some((transfer.done, self.size)) {
+                let range = content_range(response.headers());
+                let fits = |size: u64| transfer.total.map_or(self.sizes.contains(&size), |total| total == size);
+                if !range.is_some_and(|(first, size)| first == transfer.done && fits(size)) {
                     return transfer.restart().map_err(|error| Stop::Failed(self.disk(&error)));
                 }
             }
@@ -149,9 +156,10 @@ impl Download<'_> {
             }
             _ => return Err(self.refused(status)),
         }
-        self.check_length(&response, transfer.done)?;
+        let total = self.check_length(&response, transfer)?;
+        transfer.total = Some(total);
         transfer.etag = strong_etag(response.headers());
-        self.store(response.into_body(), transfer, progress)
+        self.store(response.into_body(), transfer, total, progress)
     }
 
     fn ask(&self, agent: &Agent, transfer: &Transfer) -> Result<Response<Body>, Stop> {
@@ -184,33 +192,44 @@ impl Download<'_> {
         }
     }
 
-    /// Refuses an answer of another length before it is stored: most likely it is a page and not the file.
-    fn check_length(&self, response: &Response<Body>, done: u64) -> Result<(), Stop> {
+    /// How long the file is. Refuses an answer of another length before it is stored: most likely it is a page and not the
+    /// file.
+    fn check_length(&self, response: &Response<Body>, transfer: &Transfer) -> Result<u64, Stop> {
         let body = response.body();
         let page = body.mime_type().is_some_and(|mime| mime.eq_ignore_ascii_case("text/html"));
-        let expected = self.size - done;
-        let problem = match body.content_length() {
+        let size = body.content_length().and_then(|length| length.checked_add(transfer.done));
+        let problem = match (size, transfer.total) {
             _ if page => "the answer is a web page, not the model".to_owned(),
-            Some(length) if length != expected => {
-                format!("the answer has {length} bytes where the model has {expected}")
+            (None, Some(total)) => return Ok(total),
+            (None, None) => "the answer does not say how long it is".to_owned(),
+            (Some(size), total) if total.map_or(self.sizes.contains(&size), |total| total == size) => return Ok(size),
+            (Some(size), total) => {
+                let about = if total.is_some() { "" } else { "about " };
+                let expected = total.unwrap_or(self.sizes.start().midpoint(*self.sizes.end())) - transfer.done;
+                format!("the answer has {} bytes where the model has {about}{expected}", size - transfer.done)
             }
-            _ => return Ok(()),
         };
         Err(Stop::Failed(self.failed(problem, SIGN_IN)))
     }
 
-    fn store(&self, body: Body, transfer: &mut Transfer, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), Stop> {
-        let missing = self.size - transfer.done;
+    fn store(
+        &self,
+        body: Body,
+        transfer: &mut Transfer,
+        total: u64,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), Stop> {
+        let missing = total - transfer.done;
         let mut reader = body.into_with_config().limit(missing + 1).reader();
         let mut buffer = vec![0; 1 << 16];
         loop {
-            progress(Progress::Bytes { done: transfer.done, total: self.size });
+            progress(Progress::Bytes { done: transfer.done, total });
             let read = match reader.read(&mut buffer) {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(cut(&ureq::Error::from(error)).into()),
             };
-            let room = self.size - transfer.done;
+            let room = total - transfer.done;
             if read == 0 && room > 0 {
                 return Err(cut(&ureq::Error::Io(ErrorKind::UnexpectedEof.into())).into());
             }
@@ -218,7 +237,7 @@ impl Download<'_> {
                 return Ok(());
             }
             if read as u64 > room {
-                let problem = format!("the answer has more than the model's {} bytes", self.size);
+                let problem = format!("the answer has more than the model's {total} bytes");
                 return Err(Stop::Failed(self.failed(problem, SIGN_IN)));
             }
             transfer.append(&buffer[..read]).map_err(|error| Stop::Failed(self.disk(&error)))?;

@@ -4,14 +4,21 @@
 //! (`download.rs`) that takes its place only when its hash is right (`cache.rs`).
 
 mod cache;
+mod cifar;
+mod coral;
 mod download;
+mod shared;
+mod timm;
+mod torchvision;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinglet_vision::classifier::PreprocessOptions;
 
 use crate::Error;
+use shared::SharedCaches;
 
 /// A model of the zoo.
 #[derive(Clone, Debug)]
@@ -22,10 +29,15 @@ pub struct Entry {
     pub description: &'static str,
     /// Where it is published: `https://HOST/PATH/FILE`.
     pub address: &'static str,
-    /// The SHA-256 of the file, in lower-case hexadecimal.
+    /// The SHA-256 of the file, in lower-case hexadecimal: its 64 digits, or as many of the first as are published, which are
+    /// at least eight.
     pub sha256: &'static str,
-    /// The size of the file in bytes.
+    /// The size of the file in bytes; about, where not all of the hash is published.
     pub size: u64,
+    /// The organization on the Hugging Face hub that has the same parameters under the same name.
+    pub hub: Option<&'static str>,
+    /// What it computes, where the file holds parameters alone.
+    pub architecture: Option<&'static str>,
     /// The classes that it tells apart.
     pub labels: LabelSet,
     /// How its pictures are prepared, where that is not the usual for its input.
@@ -39,66 +51,38 @@ pub struct Entry {
 pub enum LabelSet {
     /// [`labels::imagenet`](crate::labels::imagenet).
     ImageNet,
+    /// [`labels::cifar10`](crate::labels::cifar10).
+    Cifar10,
 }
 
-/// Google's test data for the Edge TPU, at a pinned commit.
-macro_rules! coral {
-    ($file:literal) => {
-        concat!(
-            "https://raw.githubusercontent.com/google-coral/test_data/104342d2d3480b3e66203073dac24f4e2dbb4c41/",
-            $file
-        )
-    };
+/// What the float models here were trained with, but for those that say otherwise.
+const IMAGENET: PreprocessOptions = PreprocessOptions {
+    resize: Some(256),
+    crop: Some(224),
+    mean: Some([0.485, 0.456, 0.406]),
+    std: Some([0.229, 0.224, 0.225]),
+    interpolation: None,
+};
+
+/// The name of the model that is used where nobody names one.
+pub const DEFAULT: &str = coral::ENTRIES[0].name;
+
+/// Every model of the zoo; the default is the first.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    [coral::ENTRIES, torchvision::ENTRIES, timm::ENTRIES, cifar::ENTRIES].into_iter().flatten()
 }
-
-/// Shorter side to 256 / 224 of the input, its centre, and the range that the input's quantization says.
-const USUAL: PreprocessOptions = PreprocessOptions { resize: None, crop: None, mean: None, std: None };
-
-/// Every model of the zoo; the first is the default.
-pub const ENTRIES: &[Entry] = &[
-    Entry {
-        // Post-training quantization, a scale a channel: 86.2 % top-1 on 500 photographs, one of each second class.
-        name: "mobilenet_v2",
-        description: "MobileNetV2, 224x224, int8",
-        address: coral!("tf2_mobilenet_v2_1.0_224_ptq.tflite"),
-        sha256: "5d3137241276e79c86d14a74fe43581398ae0e815191d3dba45495b810840e8c",
-        size: 4_070_174,
-        labels: LabelSet::ImageNet,
-        preprocess: USUAL,
-        licence: "Apache-2.0",
-    },
-    Entry {
-        // Quantization-aware training, a scale a tensor, weight zero points that are not 0: 88.2 % there.
-        name: "mobilenet_v2_uint8",
-        description: "MobileNetV2, 224x224, uint8",
-        address: coral!("mobilenet_v2_1.0_224_quant.tflite"),
-        sha256: "7aad0c74c5e3c06e5eb3c827e13304fdd68a83da6087d92ee169c24ff9fd4776",
-        size: 3_610_798,
-        labels: LabelSet::ImageNet,
-        preprocess: USUAL,
-        licence: "Apache-2.0",
-    },
-    Entry {
-        // Very small and fast, far less accurate: 45.2 % there.
-        name: "mobilenet_v1_0.25_128",
-        description: "MobileNetV1 0.25, 128x128, uint8",
-        address: coral!("mobilenet_v1_0.25_128_quant.tflite"),
-        sha256: "cb273c23ee76374b05b9583177e28aa19744858a7679c56a250e83d0333da785",
-        size: 525_598,
-        labels: LabelSet::ImageNet,
-        preprocess: USUAL,
-        licence: "Apache-2.0",
-    },
-];
 
 /// The model of this name.
 ///
 /// # Errors
-/// [`Error::UnknownModel`], which lists the names.
+/// [`Error::UnknownModel`], which lists the names that begin like it, or all.
 pub fn find(name: &str) -> Result<&'static Entry, Error> {
-    ENTRIES.iter().find(|entry| entry.name == name).ok_or_else(|| Error::UnknownModel {
-        name: name.to_owned(),
-        known: ENTRIES.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", "),
+    entries().find(|entry| entry.name == name).ok_or_else(|| {
+        let start = name.get(..3).unwrap_or(name);
+        let similar =
+            |entry: &&Entry| entry.name.starts_with(start) || !entries().any(|one| one.name.starts_with(start));
+        let known: Vec<_> = entries().filter(similar).map(|entry| entry.name).collect();
+        Error::UnknownModel { name: name.to_owned(), known: known.join(", ") }
     })
 }
 
@@ -106,6 +90,12 @@ impl Entry {
     /// The name of its file, in the cache and at its address.
     pub fn file_name(&self) -> &'static str {
         self.address.rsplit('/').next().unwrap_or(self.address)
+    }
+
+    /// The sizes that its file may have.
+    fn sizes(&self) -> RangeInclusive<u64> {
+        let doubt = if self.sha256.len() == 64 { 0 } else { self.size / 32 };
+        self.size - doubt..=self.size + doubt
     }
 
     /// Its address, with scheme and host replaced where `mirror` is given.
@@ -143,23 +133,30 @@ pub struct Zoo {
     directory: PathBuf,
     mirror: Option<String>,
     pause: Duration,
+    shared: SharedCaches,
 }
 
 impl Zoo {
     /// The zoo as the environment sets it: models are kept in `models` under `KINGLET_HOME`, else under
     /// `$XDG_CACHE_HOME/kinglet`, else under `~/.cache/kinglet`; `KINGLET_ZOO_URL` replaces scheme and host of every address.
+    /// What PyTorch's and Hugging Face's caches have is used from there.
     ///
     /// # Errors
     /// [`Error::NoHome`] when none of these directories is known.
     pub fn from_env() -> Result<Zoo, Error> {
         let mirror = std::env::var("KINGLET_ZOO_URL").ok().filter(|url| !url.is_empty());
         let zoo = Zoo::in_directory(cache::home()?.join("models"));
-        Ok(Zoo { mirror, ..zoo })
+        Ok(Zoo { mirror, shared: SharedCaches::from_env(), ..zoo })
     }
 
-    /// A zoo that keeps its models in this directory.
+    /// A zoo that keeps its models in this directory, and knows no other cache.
     pub fn in_directory(directory: impl Into<PathBuf>) -> Zoo {
-        Zoo { directory: directory.into(), mirror: None, pause: Duration::from_secs(1) }
+        Zoo {
+            directory: directory.into(),
+            mirror: None,
+            pause: Duration::from_secs(1),
+            shared: SharedCaches::default(),
+        }
     }
 
     /// The same zoo with scheme and host of every address replaced: `http://127.0.0.1:8000`, `https://mirror.example/kinglet`.
@@ -167,12 +164,18 @@ impl Zoo {
         Zoo { mirror: Some(mirror.into()), ..self }
     }
 
+    /// The same zoo, which also looks into `torch`, the folder where PyTorch keeps checkpoints (`~/.cache/torch/hub/checkpoints`),
+    /// and into `hub`, where Hugging Face's packages do (`~/.cache/huggingface/hub`). It never writes there.
+    pub fn with_shared_caches(self, torch: impl Into<PathBuf>, hub: impl Into<PathBuf>) -> Zoo {
+        Zoo { shared: SharedCaches { torch: Some(torch.into()), hub: Some(hub.into()) }, ..self }
+    }
+
     /// The same zoo with another first pause between attempts; it doubles with each failure in a row. One second by default.
     pub fn with_pause(self, pause: Duration) -> Zoo {
         Zoo { pause, ..self }
     }
 
-    /// Where the model's file is, or will be.
+    /// Where the model's file will be when it is fetched.
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.directory.join(entry.file_name())
     }
@@ -182,12 +185,13 @@ impl Zoo {
         entry.address_at(self.mirror.as_deref())
     }
 
-    /// Whether the model is there, whole: size and hash are right.
+    /// Where the model's file is, whole: size and hash are right.
     ///
     /// # Errors
     /// When the file is there but cannot be read.
-    pub fn has(&self, entry: &Entry) -> Result<bool, Error> {
-        cache::is_whole(&self.path(entry), entry)
+    pub fn find(&self, entry: &Entry) -> Result<Option<PathBuf>, Error> {
+        let path = self.path(entry);
+        Ok(if cache::is_whole(&path, entry)? { Some(path) } else { self.shared.find(entry) })
     }
 
     /// The path of the model's file, downloaded now if it is not there whole. Without a network this works for every
@@ -197,12 +201,12 @@ impl Zoo {
     /// When it cannot be downloaded or kept; the message says what to do. What has arrived is kept, and the next call goes
     /// on from there, unless its hash is wrong.
     pub fn fetch(&self, entry: &Entry, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf, Error> {
-        let path = self.path(entry);
-        if self.has(entry)? {
+        if let Some(path) = self.find(entry)? {
             return Ok(path);
         }
+        let path = self.path(entry);
         let _lock = cache::lock(&self.directory, entry, || progress(Progress::Waiting))?;
-        if !self.has(entry)? {
+        if !cache::is_whole(&path, entry)? {
             self.download(entry, &path, progress)?;
         }
         Ok(path)
@@ -211,8 +215,13 @@ impl Zoo {
     /// Downloads to a temporary file, checks it and puts it in place. The caller holds the lock.
     fn download(&self, entry: &Entry, path: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), Error> {
         let part = self.directory.join(format!("{}.part", entry.file_name()));
-        let download =
-            download::Download { address: self.address(entry), size: entry.size, part: &part, path, pause: self.pause };
+        let download = download::Download {
+            address: self.address(entry),
+            sizes: entry.sizes(),
+            part: &part,
+            path,
+            pause: self.pause,
+        };
         loop {
             let resumed = download.run(progress)?;
             if cache::is_whole(&part, entry)? {
@@ -221,7 +230,11 @@ impl Zoo {
             cache::remove(&part)?;
             // What lay there before may have begun another file: the server is to blame only for one fetched whole.
             if !resumed {
-                let problem = format!("the file there is not the model, its SHA-256 is not {}: deleted", entry.sha256);
+                let problem = format!(
+                    "the file there is not the model, its SHA-256 is not {}{}: deleted",
+                    entry.sha256,
+                    if entry.sha256.len() < 64 { "…" } else { "" }
+                );
                 return Err(download.failed(problem, "try again from another network"));
             }
         }
@@ -230,23 +243,32 @@ impl Zoo {
 
 #[cfg(test)]
 mod tests {
+    use kinglet_import::torch::architectures;
+
     use super::*;
 
     #[test]
     fn the_table_is_sound() {
-        for (index, entry) in ENTRIES.iter().enumerate() {
+        let entries: Vec<&Entry> = entries().collect();
+        for (index, entry) in entries.iter().enumerate() {
             assert!(entry.address.starts_with("https://"), "{}", entry.name);
-            assert!(entry.sha256.len() == 64 && entry.sha256.bytes().all(|b| b"0123456789abcdef".contains(&b)));
+            assert!(matches!(entry.sha256.len(), 8..=10 | 64), "{}", entry.name);
+            assert!(entry.sha256.bytes().all(|digit| b"0123456789abcdef".contains(&digit)), "{}", entry.name);
             assert!(!entry.file_name().is_empty() && entry.size > 0);
-            for other in &ENTRIES[..index] {
+            let named = entry.file_name().contains(&entry.sha256[..8]);
+            assert!(named || entry.architecture.is_none(), "{}: its file's name has its hash", entry.name);
+            let known = entry.architecture.is_none_or(|name| architectures::find(name).is_ok());
+            assert!(known, "{}: {:?}", entry.name, entry.architecture);
+            for other in &entries[..index] {
                 assert!(entry.name != other.name && entry.file_name() != other.file_name(), "{}", entry.name);
             }
         }
+        assert_eq!(entries[0].name, DEFAULT);
     }
 
     #[test]
     fn a_mirror_replaces_scheme_and_host() {
-        let entry = &ENTRIES[0];
+        let entry = &coral::ENTRIES[0];
         let path = entry.address.strip_prefix("https://raw.githubusercontent.com/").unwrap();
         assert_eq!(entry.address_at(None), entry.address);
         assert_eq!(entry.address_at(Some("http://127.0.0.1:8000")), format!("http://127.0.0.1:8000/{path}"));

@@ -2,14 +2,16 @@
 
 use kinglet_graph::ops::{
     Activation, BinaryKind, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce, ReduceKind, Softmax,
-    Window, unary_table,
+    Transpose, Unary, Window, unary_table,
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::geometry::Geometry;
+use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
+use kinglet_kernels::qwinograd::QWinogradConv2d;
 use kinglet_kernels::table::Choice;
-use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, qgemm, softmax};
+use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwconv, softmax, transpose, winograd};
 
 use super::Selected;
 use crate::step::Kernel;
@@ -45,7 +47,9 @@ pub(super) fn kernel(
         Op::Unary(op) if context.all_8_bit() => {
             Some(context.lookup(&unary_table(op, context.input(0), context.output())?))
         }
+        Op::Unary(op) => context.unary(*op),
         Op::Softmax(op) => context.softmax(op)?,
+        Op::Transpose(op) => context.transpose(op),
         Op::Quantize => context.quantize()?,
         Op::Dequantize if context.input(0).dtype == STORED && context.output().dtype == DType::F32 => {
             let quantization = context.input(0).activation_quantization("input");
@@ -59,21 +63,58 @@ pub(super) fn kernel(
     Ok(selected.unwrap_or_else(|| context.plain()))
 }
 
-/// The operands of an addition of two stored activations of one shape.
-pub(super) fn quantized_addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+/// The operands of an addition of two quantized activations or of two float tensors, as [`addition_of`].
+pub(super) fn addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+    quantized_addition(graph, node).or_else(|| float_addition(graph, node))
+}
+
+fn quantized_addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+    addition_of(graph, node, is_stored)
+}
+
+fn float_addition(graph: &Graph, node: &Node) -> Option<[ValueId; 2]> {
+    addition_of(graph, node, |ty| ty.dtype == DType::F32)
+}
+
+/// The operands of an addition of two tensors of such a type, of the same shape and neither constant.
+fn addition_of(graph: &Graph, node: &Node, takes: impl Fn(&TensorType) -> bool) -> Option<[ValueId; 2]> {
     let (Op::Binary(op), [Some(a), Some(b)], [out]) = (&node.op, &node.inputs[..], &node.outputs[..]) else {
         return None;
     };
-    let ids = [*a, *b, *out];
-    let stored = ids.iter().all(|id| is_stored(&graph.value(*id).ty) && graph.constant(*id).is_none());
-    let same = ids.iter().all(|id| graph.value(*id).ty.shape == graph.value(*out).ty.shape);
-    (op.kind == BinaryKind::Add && stored && same).then_some([*a, *b])
+    let (ids, shape) = ([*a, *b, *out], &graph.value(*out).ty.shape);
+    let ty = |id: &ValueId| &graph.value(*id).ty;
+    let taken = ids.iter().all(|id| takes(ty(id)) && ty(id).shape == *shape && graph.constant(*id).is_none());
+    (op.kind == BinaryKind::Add && taken).then_some([*a, *b])
 }
 
-/// Whether a node is a convolution that the quantized kernels take.
-pub(super) fn is_quantized_convolution(graph: &Graph, node: &Node) -> bool {
+/// Whether a node is a convolution whose kernel can add a residual: a quantized one, or one of floats that nothing clamps before
+/// the addition.
+pub(super) fn adds_residuals(graph: &Graph, node: &Node) -> bool {
     let context = Context { graph, node, choice: Choice::Best, threads: 1 };
-    matches!(node.op, Op::Conv2d(_)) && !context.is_empty() && context.quantized_weights().is_some()
+    let Op::Conv2d(op) = &node.op else { return false };
+    let float = || op.activation == Activation::None && context.convolution_weights().is_some();
+    !context.is_empty() && (context.quantized_weights().is_some() || float())
+}
+
+/// Whether one operand of an elementwise function is of the result's shape, and the other one too or repeated over it: a single
+/// element, an element for each index of the last axes, or one for each channel of an image. `true` where it is the first
+/// that is repeated, which only functions allow whose operands may be exchanged.
+fn repeats(a: &TensorType, b: &TensorType, output: &TensorType, kind: BinaryKind) -> Option<bool> {
+    let repeated = |ty: &TensorType| {
+        let shape = output.shape.as_slice();
+        let missing = shape.len() - ty.shape.len();
+        // The axes before those that are all there have size 1, but for the batch.
+        let full = ty.shape.iter().rev().zip(shape.iter().rev()).take_while(|(own, size)| own == size).count();
+        let batch = missing == 0 && full < shape.len() && ty.shape[0] == shape[0];
+        let before = &ty.shape[usize::from(batch)..(ty.shape.len() - full).max(usize::from(batch))];
+        before.iter().all(|size| *size == 1) && (full > 0 || ty.len() == 1 || batch)
+    };
+    let commutes = matches!(kind, BinaryKind::Add | BinaryKind::Multiply);
+    if a.shape == output.shape && repeated(b) {
+        Some(false)
+    } else {
+        (commutes && b.shape == output.shape && repeated(a)).then_some(true)
+    }
 }
 
 /// Whether it is a quantized activation of the type that kernels take.
@@ -87,13 +128,29 @@ impl<'g> Context<'g> {
         if let Some(weights) = self.quantized_weights() {
             return self.quantized_conv2d(geometry, &weights, op.activation, residual).map(Some);
         }
-        // The kernel multiplies padding, too, and zero times infinity is not zero.
-        let finite = |(values, _): &(&[f32], _)| values.iter().all(|weight| weight.is_finite());
-        Ok(self.float_weights().filter(finite).map(|(values, bias)| {
-            let bounds = op.activation.bounds().into();
-            let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
-            self.image(Kernel::Conv2d(kernel))
-        }))
+        let Some((values, bias)) = self.convolution_weights() else { return Ok(None) };
+        let (activation, other) = match residual {
+            Some(add) => self.float_residual(add).map(|(activation, other)| (activation, Some(other)))?,
+            None => (op.activation, None),
+        };
+        let bounds = activation.bounds().into();
+        let kernel = if let Some(filter) = winograd::Filter::of(&geometry) {
+            let kernel = winograd::Conv2d::new(self.choice, &geometry, filter, values, bias, bounds, self.threads);
+            Kernel::WinogradConv2d(kernel)
+        } else {
+            Kernel::Conv2d(gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads))
+        };
+        let mut selected = self.image(kernel);
+        selected.operands.extend(other.map(Some));
+        Ok(Some(selected))
+    }
+
+    /// What is applied to the sum of this node's result and another value, and that value.
+    fn float_residual(&self, add: &Node) -> Result<(Activation, ValueId), GraphError> {
+        let Op::Binary(op) = &add.op else { return Err(GraphError::Structure("a residual is an addition".into())) };
+        let [a, b] = float_addition(self.graph, add)
+            .ok_or_else(|| GraphError::Structure("a residual addition is of two float tensors".into()))?;
+        Ok((op.activation, if a == self.node.outputs[0] { b } else { a }))
     }
 
     fn fully_connected(&self, op: &FullyConnected) -> Result<Option<Selected>, GraphError> {
@@ -124,17 +181,24 @@ impl<'g> Context<'g> {
         let requantization = Requantization::of_product(self.input(0), self.input(1), self.output(), activation)?;
         let input_zero_point = self.input(0).activation_quantization("input")?.zero_point();
         let addition = residual.map(|add| self.residual_addition(add)).transpose()?;
-        let kernel = qgemm::QConv2d::new(
-            self.choice,
-            geometry,
-            weights,
-            input_zero_point,
-            &requantize(&requantization),
-            addition.map(|(addition, _)| addition),
-            self.threads,
-        );
-        let mut selected = self.image(Kernel::QConv2d(kernel));
-        selected.operands.extend(addition.map(|(_, other)| Some(other)));
+        let (choice, threads) = (self.choice, self.threads);
+        let requantize = requantize(&requantization);
+        let (residual, other) = addition.unzip();
+        let kernel = if QWinogradConv2d::pays(choice, &geometry, weights) {
+            Kernel::QWinogradConv2d(QWinogradConv2d::new(
+                choice,
+                geometry,
+                weights,
+                input_zero_point,
+                &requantize,
+                residual,
+                threads,
+            ))
+        } else {
+            Kernel::QConv2d(QConv2d::new(choice, geometry, weights, input_zero_point, &requantize, residual, threads))
+        };
+        let mut selected = self.image(kernel);
+        selected.operands.extend(other.map(Some));
         Ok(selected)
     }
 
@@ -251,15 +315,46 @@ impl<'g> Context<'g> {
             return Ok(Some(self.elementwise(Kernel::QAdd(kernel))));
         }
         let types = [self.input(0), self.input(1), self.output()];
-        let same = types.iter().all(|ty| ty.dtype == DType::F32 && ty.shape == self.output().shape);
+        let Some(swapped) = repeats(types[0], types[1], types[2], op.kind) else { return Ok(None) };
+        if !types.iter().all(|ty| ty.dtype == DType::F32) {
+            return Ok(None);
+        }
         let operation = match op.kind {
             BinaryKind::Add => eltwise::Operation::Add,
+            BinaryKind::Subtract => eltwise::Operation::Subtract,
             BinaryKind::Multiply => eltwise::Operation::Multiply,
+            BinaryKind::Divide => eltwise::Operation::Divide,
+            BinaryKind::Maximum => eltwise::Operation::Maximum,
+            BinaryKind::Minimum => eltwise::Operation::Minimum,
             _ => return Ok(None),
         };
         let (min, max) = op.activation.bounds();
-        let kernel = || Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
-        Ok(same.then(|| self.elementwise(kernel())))
+        let kernel = Kernel::Binary(eltwise::Binary::new(self.choice, operation, min, max));
+        let mut selected = self.elementwise(kernel);
+        if swapped {
+            selected.operands.swap(0, 1);
+        }
+        // Each image of a batch has channels of its own to be combined with.
+        let second = if swapped { types[0] } else { types[1] };
+        let own = second.shape.len() == self.output().shape.len() && second.len() > 1 && second.len() < types[2].len();
+        selected.batch = if own { second.shape[0] } else { 1 };
+        Ok(Some(selected))
+    }
+
+    /// A function of one float that has a kernel.
+    fn unary(&self, op: Unary) -> Option<Selected> {
+        let function = match op {
+            Unary::LeakyRelu { slope } if (-1.0..=1.0).contains(&slope) && slope != 0.0 => {
+                eltwise::Function::LeakyRelu { slope }
+            }
+            Unary::HardSigmoid { alpha, beta } => eltwise::Function::HardSigmoid { alpha, beta },
+            Unary::HardSwish => eltwise::Function::HardSwish,
+            Unary::Logistic => eltwise::Function::Logistic,
+            Unary::Silu => eltwise::Function::Silu,
+            _ => return None,
+        };
+        let kernel = || Kernel::Unary(eltwise::Unary::new(self.choice, function));
+        self.is_of_floats().then(|| self.elementwise(kernel()))
     }
 
     fn softmax(&self, op: &Softmax) -> Result<Option<Selected>, GraphError> {
@@ -272,6 +367,11 @@ impl<'g> Context<'g> {
         let (min, max) = output.dtype.bounds_8_bit();
         let kernel = softmax::QSoftmax::new(exponentials, to.scale(), Output::new(to.zero_point(), min, max));
         Ok(Some(self.elementwise(Kernel::QSoftmax(kernel))))
+    }
+
+    fn transpose(&self, op: &Transpose) -> Option<Selected> {
+        let transpose = transpose::Transpose::of_axes(&self.input(0).shape, &op.permutation)?;
+        Some(self.elementwise(Kernel::Transpose(transpose)))
     }
 
     fn quantize(&self) -> Result<Option<Selected>, GraphError> {
@@ -385,6 +485,11 @@ impl<'g> Context<'g> {
     /// Whether the first input and the output are floats.
     fn is_of_floats(&self) -> bool {
         self.input(0).dtype == DType::F32 && self.output().dtype == DType::F32
+    }
+
+    /// Weights and bias of a convolution of floats whose kernel multiplies padding, too: zero times infinity is not zero.
+    fn convolution_weights(&self) -> Option<(&'g [f32], Option<&'g [f32]>)> {
+        self.float_weights().filter(|(values, _)| values.iter().all(|weight| weight.is_finite()))
     }
 
     /// Weights and bias, where the operator is of floats and they are known.

@@ -45,7 +45,7 @@ top (index, label, score from 0 to 1)."
 )]
 pub struct Live {
     /// A model file, or a name that `kinglet models` lists
-    #[arg(default_value = zoo::ENTRIES[0].name)]
+    #[arg(default_value = zoo::DEFAULT)]
     model: String,
 
     /// Where pictures come from

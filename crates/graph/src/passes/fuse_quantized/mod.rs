@@ -1,9 +1,10 @@
 //! Makes quantized operators of float ones that stand between Dequantize and Quantize.
 //!
-//! So file formats write quantized models: each tensor is quantized, and dequantized again where it is read. Two rewrites, in
+//! So file formats write quantized models: each tensor is quantized, and dequantized again where it is read. Three rewrites, in
 //! one walk from the inputs to the outputs, bring the integers back:
 //!
 //! - An operator that only moves elements moves the integers instead, and what it gave is dequantized after it. Nothing changes.
+//! - Weights of unsigned bytes become signed ones, which kernels take.
 //! - An operator that reads dequantized tensors, and whose result is quantized and nothing else, computes on integers, as
 //!   [`qmath`](crate::qmath) defines it. That differs from rounding the float result, by one step at most.
 
@@ -12,7 +13,7 @@ mod operands;
 use std::collections::HashMap;
 
 use crate::ops::{Activation, PadMode, PoolKind, Reduce, ReduceKind, ResizeKind};
-use crate::{Graph, GraphError, Node, Op, TensorType, ValueId, qmath};
+use crate::{DType, Graph, GraphError, Node, Op, TensorType, ValueId, qmath};
 
 /// Makes operators between Dequantize and Quantize quantized ones. What has no quantized form stays as it is.
 pub fn fuse_quantized(graph: &mut Graph) -> Result<usize, GraphError> {
@@ -65,6 +66,7 @@ impl Fusion<'_> {
         if fused {
             self.rewrites += 1;
         } else {
+            let node = self.with_signed_weights(node);
             self.push(node);
         }
     }
@@ -77,6 +79,19 @@ impl Fusion<'_> {
         let place = self.graph.nodes.len();
         self.makers.extend(node.outputs.iter().map(|output| (*output, place)));
         self.graph.nodes.push(node);
+    }
+
+    /// The node with signed weights, if it is quantized already and has unsigned ones.
+    fn with_signed_weights(&mut self, mut node: Node) -> Node {
+        let weighted = matches!(node.op, Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected(_));
+        if let Some(&Some(weights)) = node.inputs.get(1).filter(|_| weighted)
+            && self.graph.constant(weights).is_some_and(|weights| weights.ty().dtype == DType::U8)
+            && let Some(signed) = self.signed(weights)
+        {
+            node.inputs[1] = Some(signed);
+            self.rewrites += 1;
+        }
+        node
     }
 
     /// Whether an operator accepts inputs and an output of these types.

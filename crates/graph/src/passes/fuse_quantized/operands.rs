@@ -7,19 +7,24 @@ impl Fusion<'_> {
     /// Constant weights that were dequantized, as signed bytes.
     pub(super) fn quantized_weights(&mut self, real: ValueId) -> Option<ValueId> {
         let source = *self.dequantized.get(&real)?;
-        let weights = self.graph.constant(source)?;
-        match weights.data() {
-            Data::I8(_) => Some(source),
+        self.signed(source)
+    }
+
+    /// A constant of bytes as signed ones: value and zero point move by 128 together.
+    pub(super) fn signed(&mut self, constant: ValueId) -> Option<ValueId> {
+        if let Some(signed) = self.signed.get(&constant) {
+            return Some(*signed);
+        }
+        let tensor = self.graph.constant(constant)?;
+        match tensor.data() {
+            Data::I8(_) => Some(constant),
             Data::U8(values) => {
-                if let Some(signed) = self.signed.get(&source) {
-                    return Some(*signed);
-                }
-                let mut ty = TensorType { dtype: DType::I8, ..weights.ty().clone() };
-                ty.quantization.iter_mut().flat_map(|q| &mut q.zero_points).for_each(|zero_point| *zero_point -= 128);
+                let mut ty = TensorType { dtype: DType::I8, ..tensor.ty().clone() };
+                ty.quantization.as_mut()?.zero_points.iter_mut().for_each(|zero_point| *zero_point -= 128);
                 let values: Vec<i8> = values.iter().map(|q| (q ^ 0x80) as i8).collect();
                 let signed = Tensor::with_type(ty, values).ok()?;
-                let signed = self.graph.add_constant(self.graph.value(source).name.clone(), signed);
-                self.signed.insert(source, signed);
+                let signed = self.graph.add_constant(self.graph.value(constant).name.clone(), signed);
+                self.signed.insert(constant, signed);
                 Some(signed)
             }
             _ => None,
@@ -30,7 +35,7 @@ impl Fusion<'_> {
     /// rounded to it. `None` where sums with it would not fit 32 bits.
     ///
     /// Channels whose weights are next to nothing have tiny scales, and quantizers then write a bias that just fits 32 bits
-    /// by itself. It is made smaller by what the products may add, where that is nothing beside a step of the output.
+    /// by itself. It is made smaller by what the products may add, where that is little beside a step of the output.
     pub(super) fn quantized_bias(
         &mut self,
         real: ValueId,
@@ -58,7 +63,7 @@ impl Fusion<'_> {
         let mut values = Vec::with_capacity(exact.len());
         for (channel, (q, sum)) in exact.iter().zip(sums).enumerate() {
             let limit = f64::from(i32::MAX) - sum;
-            if !(limit >= 0.0 && (q.abs() - limit) * scale(channel) <= step / 256.0) {
+            if !(limit >= 0.0 && (q.abs() - limit) * scale(channel) <= step / 8.0) {
                 return None;
             }
             values.push(q.clamp(-limit, limit).round_ties_even() as i32);

@@ -24,7 +24,10 @@ impl Sweep {
             Op::Concat(concat) => return self.follow_concat(node, concat),
             _ => {}
         }
-        let Some((op, permutation)) = one_input(&node.op, &permutation, &self.types[x.0]) else { return Ok(false) };
+        let Some((op, permutation)) = one_input(&node.op, &permutation, [&self.types[x.0], &self.types[output.0]])
+        else {
+            return Ok(false);
+        };
         let mut inputs = node.inputs.clone();
         inputs[0] = Some(source);
         for input in inputs.iter_mut().skip(1).flatten() {
@@ -93,17 +96,17 @@ impl Sweep {
     }
 }
 
-/// The operator that does the same to a tensor of which `permutation` gives the input of type `x`, and the permutation of
-/// its result; `None` where the order of axes matters.
-fn one_input(op: &Op, permutation: &[usize], x: &TensorType) -> Option<(Op, Permutation)> {
+/// The operator that does the same to a tensor of which `permutation` gives the input, and the permutation of its result,
+/// from and to these types; `None` where the order of axes matters.
+fn one_input(op: &Op, permutation: &[usize], [x, output]: [&TensorType; 2]) -> Option<(Op, Permutation)> {
     let same = permutation.to_vec();
     let last_stays = permutation.last() == Some(&(permutation.len().wrapping_sub(1)));
     let order = permutation::inverse(permutation);
     match op {
         Op::Unary(_) | Op::Cast(_) | Op::Quantize => Some((op.clone(), same)),
-        Op::Dequantize => {
-            let whole = x.quantization.as_ref().is_none_or(|quantization| quantization.scales.len() == 1);
-            whole.then(|| (op.clone(), same))
+        Op::Dequantize | Op::Reinterpret => {
+            let whole = |ty: &TensorType| ty.quantization.as_ref().is_none_or(|q| q.scales.len() == 1);
+            (whole(x) && whole(output)).then(|| (op.clone(), same))
         }
         // They work along the last axis, on each row for itself.
         Op::Softmax(_) | Op::FullyConnected(_) => last_stays.then(|| (op.clone(), same)),

@@ -12,11 +12,14 @@ mod permutation;
 mod regroup;
 mod sweep;
 
+use permutation::moves_nothing;
 pub(super) use permutation::permuted_tensor;
 
+use crate::ops::Reshape;
 use crate::{Graph, GraphError, Op};
 
-/// Moves Transposes down and cancels them, where the graph then moves fewer elements, or as many with fewer nodes.
+/// Moves Transposes down and cancels them, where the graph then moves fewer elements, or as many with fewer nodes. A Transpose
+/// that is left and moves no element is a Reshape.
 ///
 /// Every operator computes each element from the same numbers in the same order as before. Gives the number of nodes that
 /// became fewer, at least 1 where anything changed.
@@ -25,24 +28,49 @@ pub fn layout(graph: &mut Graph) -> Result<usize, GraphError> {
         return Ok(0);
     }
     let mut swept = sweep::sweep(graph)?;
+    reshape_instead(&mut swept);
     super::remove_identities(&mut swept)?;
     super::dead_code(&mut swept)?;
-    let (before, after) = (cost(graph), cost(&swept));
+    let (before, after) = (Cost::of(graph), Cost::of(&swept));
     if after >= before {
         return Ok(0);
     }
     *graph = swept;
-    Ok(before.1.saturating_sub(after.1).max(1))
+    Ok(before.nodes.saturating_sub(after.nodes).max(1))
 }
 
-/// How many elements Transposes move when the graph runs, and how many nodes it has.
-fn cost(graph: &Graph) -> (u64, usize) {
-    let moves = graph.nodes.iter().filter(|node| match (&node.op, node.inputs.first()) {
-        (Op::Transpose(op), Some(Some(input))) => {
-            !permutation::moves_nothing(&graph.value(*input).ty.shape, &op.permutation)
+/// What a layout costs, the most important first.
+#[derive(PartialEq, PartialOrd)]
+struct Cost {
+    /// Elements that Transposes move when the graph runs.
+    moved: u64,
+    nodes: usize,
+    transposes: usize,
+}
+
+impl Cost {
+    fn of(graph: &Graph) -> Cost {
+        let mut cost = Cost { moved: 0, nodes: graph.nodes.len(), transposes: 0 };
+        for node in &graph.nodes {
+            if let (Op::Transpose(op), &[Some(input)]) = (&node.op, &node.inputs[..]) {
+                let ty = &graph.value(input).ty;
+                cost.moved += if moves_nothing(&ty.shape, &op.permutation) { 0 } else { ty.len() as u64 };
+                cost.transposes += 1;
+            }
         }
-        _ => false,
-    });
-    let elements = moves.flat_map(|node| &node.outputs).map(|id| graph.value(*id).ty.len() as u64).sum();
-    (elements, graph.nodes.len())
+        cost
+    }
+}
+
+/// Makes a Reshape of each Transpose that leaves all elements where they are.
+fn reshape_instead(graph: &mut Graph) {
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        if let (Op::Transpose(transpose), &[Some(input)], &[output]) = (&node.op, &node.inputs[..], &node.outputs[..])
+            && moves_nothing(&graph.value(input).ty.shape, &transpose.permutation)
+        {
+            let shape = graph.value(output).ty.shape.clone();
+            graph.nodes[index].op = Op::Reshape(Reshape { shape });
+        }
+    }
 }
