@@ -60,7 +60,7 @@ def network(name):
 def export(model, image, newer, version, path):
     options = {"dynamo": True, "external_data": version == 20} if newer else {"dynamo": False}
     torch.onnx.export(
-        model, (image,), path, input_names=["input"], output_names=["output"], opset_version=version, **options
+        model, (image,), path, input_names=["input"], output_names=["output"], opset_version=version, verbose=False, **options
     )
 
 
