@@ -89,6 +89,9 @@ impl Display for Op {
                 write_unless_1(f, "groups", op.groups)
             }
             Op::Unary(Unary::LeakyRelu { slope }) => write!(f, " slope {slope}"),
+            Op::Unary(Unary::Elu { alpha }) => write!(f, " alpha {alpha}"),
+            Op::Unary(Unary::HardSigmoid { alpha, beta }) => write!(f, " alpha {alpha} beta {beta}"),
+            Op::Unary(Unary::Clip { min, max }) => write!(f, " min {min} max {max}"),
             Op::Pool2d(op) => write!(f, " kernel {:?}", op.kernel).and_then(|()| write_window(f, &op.window)),
             Op::Reduce(op) => write!(f, " axes {:?}{}", op.axes, kept(op.keep_dims)),
             Op::Pad(op) => match op.mode {

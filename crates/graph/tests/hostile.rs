@@ -83,6 +83,24 @@ fn absurd_attributes_are_refused() {
         ("boxes of no classes", detection(0), vec![float([1, 5, 4]), float([1, 5, 1]), float([5, 4])]),
         ("axis of Concat", Op::Concat(Concat { axis: HUGE, activation: Activation::None }), vec![float([4])]),
         ("axis of Gather", Op::Gather(Gather { axis: HUGE, batch_dims: HUGE }), vec![float([4]), float([4])]),
+        ("bounds out of order", Op::Unary(Unary::Clip { min: 1.0, max: 0.0 }), vec![float([4])]),
+        ("bounds that are none", Op::Unary(Unary::Clip { min: f32::NAN, max: 0.0 }), vec![float([4])]),
+        ("an activation out of order", clipped(1.0, 0.0), vec![float([4]), float([4])]),
+        ("axis of TopK", Op::TopK(TopK { axis: 1, k: 1, largest: true }), vec![float([4])]),
+        ("more than there are", Op::TopK(TopK { axis: 0, k: 5, largest: true }), vec![float([4])]),
+        ("axis of GatherElements", Op::GatherElements(GatherElements { axis: HUGE }), vec![float([4]), float([4])]),
+        ("larger indices", Op::GatherElements(GatherElements { axis: 0 }), vec![float([4, 2]), float([4, 3])]),
+        ("batches of GatherNd", Op::GatherNd(GatherNd { batch_dims: HUGE }), vec![float([4]), float([4, 1])]),
+        ("long index vectors", Op::GatherNd(GatherNd { batch_dims: 0 }), vec![float([4]), float([4, 2])]),
+        ("empty index vectors", Op::GatherNd(GatherNd { batch_dims: 0 }), vec![float([4]), float([4, 0])]),
+        ("updates", scatter(), vec![float([4, 3]), float([2, 1]), float([2, 2])]),
+        ("long scattered vectors", scatter(), vec![float([4]), float([2, 2]), float([2])]),
+        ("huge expansion", Op::Expand(Expand { shape: vec![HUGE, HUGE] }), vec![float([1])]),
+        ("reflected nothing", reflect(1), vec![float([0])]),
+        ("huge reflection", reflect(HUGE), vec![float([4])]),
+        ("three numbers a box", suppress(), vec![float([1, 4, 3]), float([1, 1, 4])]),
+        ("scores of other boxes", suppress(), vec![float([1, 4, 4]), float([1, 1, 5])]),
+        ("huge numbers of boxes", suppress(), vec![float([1 << 20, 1 << 8, 4]), float([1 << 20, 4, 1 << 8])]),
         ("permutation", Op::Transpose(Transpose { permutation: vec![0, 0] }), vec![float([4, 4])]),
         ("reshape", Op::Reshape(Reshape { shape: vec![HUGE, HUGE] }), vec![float([4])]),
         ("beta", Op::Softmax(Softmax { beta: f32::NAN }), vec![float([4])]),
@@ -105,6 +123,23 @@ fn absurd_attributes_are_refused() {
 
 fn conv_attributes() -> Conv2d {
     Conv2d { window: window(1, 1, 0), groups: 1, activation: Activation::None }
+}
+
+fn clipped(min: f32, max: f32) -> Op {
+    Op::Binary(Binary { kind: BinaryKind::Add, activation: Activation::Clip { min, max } })
+}
+
+fn scatter() -> Op {
+    Op::ScatterNd(ScatterNd { update: Update::Replace })
+}
+
+fn reflect(size: usize) -> Op {
+    Op::Pad(Pad { before: vec![size], after: vec![size], mode: PadMode::Reflect })
+}
+
+fn suppress() -> Op {
+    let format = BoxFormat::Corners;
+    Op::NonMaxSuppression(NonMaxSuppression { format, most: HUGE, overlap: 0.5, score: None })
 }
 
 fn binary() -> Op {

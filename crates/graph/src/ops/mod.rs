@@ -449,6 +449,27 @@ impl Op {
     }
 }
 
+impl Op {
+    /// About how many steps the plain loops take beyond reading the inputs and writing the output once. The types must have
+    /// passed [`Op::check`].
+    pub fn steps(&self, inputs: &[Option<&TensorType>], outputs: &[&TensorType]) -> u64 {
+        let made = outputs.first().map_or(0, |output| output.len() as u64);
+        let first = inputs.first().copied().flatten().map_or(&[][..], |ty| &ty.shape);
+        match self {
+            Op::Pool2d(op) => made.saturating_mul(op.kernel.iter().product::<usize>() as u64),
+            // Each of the results is looked for among all elements.
+            Op::TopK(op) => made.saturating_mul(first[op.axis] as u64),
+            // Each box is looked for among all, and compared with those that were kept.
+            Op::NonMaxSuppression(_) => {
+                let classes = inputs.get(1).copied().flatten().map_or(0, |scores| scores.shape[1] as u64);
+                let boxes = first[1] as u64;
+                (first[0] as u64).saturating_mul(classes).saturating_mul(boxes.saturating_mul(boxes).saturating_mul(2))
+            }
+            op => op.multiply_adds(inputs, outputs),
+        }
+    }
+}
+
 /// Demands that the sum of this many 8-bit numbers, their zero point subtracted from each, fits `i32`.
 fn check_count(count: usize) -> Result<(), GraphError> {
     let limit = i32::MAX as usize / 255;

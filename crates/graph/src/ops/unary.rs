@@ -102,9 +102,11 @@ macro_rules! real_function {
             Unary::HardSwish => $x * ($x + 3.0).clamp(0.0, 6.0) / 6.0,
             Unary::Silu => $x / (1.0 + $gate(-$x)),
             Unary::Mish => $x * libm::$tanh(softplus!($x, $exp, $log1p)),
-            Unary::Gelu => $x * 0.5 * (1.0 + libm::$erf($x * std::f64::consts::FRAC_1_SQRT_2 as $type)),
+            Unary::Gelu => $x * 0.5 * (1.0 + libm::$erf($x * std::$type::consts::FRAC_1_SQRT_2)),
             Unary::GeluTanh => {
-                let inner = 0.797_884_560_802_865_4 as $type * ($x + 0.044715 * $x * $x * $x);
+                let inner = std::$type::consts::FRAC_2_SQRT_PI
+                    * std::$type::consts::FRAC_1_SQRT_2
+                    * ($x + 0.044715 * $x * $x * $x);
                 $x * 0.5 * (1.0 + libm::$tanh(inner))
             }
             Unary::Softplus => softplus!($x, $exp, $log1p),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::Budget;
-use crate::{Graph, GraphError, Node, Op, Tensor, TensorRef, TensorType, ValueId};
+use crate::{Graph, GraphError, Node, Tensor, TensorRef, TensorType, ValueId};
 
 /// Evaluates nodes whose inputs are all constant and makes their outputs constants.
 ///
@@ -40,11 +40,7 @@ fn cost(graph: &Graph, node: &Node) -> (u64, u64) {
     let outputs: Vec<&TensorType> = node.outputs.iter().map(|id| ty(*id)).collect();
     let made: u64 = outputs.iter().map(|ty| ty.len() as u64).sum();
     let read: u64 = inputs.iter().flatten().map(|ty| ty.len() as u64).sum();
-    let inner = match &node.op {
-        Op::Pool2d(pool) => made.saturating_mul(pool.kernel.iter().product::<usize>() as u64),
-        op => op.multiply_adds(&inputs, &outputs),
-    };
-    (made, made.saturating_add(read).saturating_add(inner))
+    (made, made.saturating_add(read).saturating_add(node.op.steps(&inputs, &outputs)))
 }
 
 fn evaluate(graph: &Graph, node: &Node) -> Result<Vec<Tensor>, GraphError> {

@@ -1,7 +1,7 @@
 //! Lets the node before a ReLU do its clamp.
 
 use crate::ops::{Activation, Unary, unary_table};
-use crate::{Graph, GraphError, Op, TensorType, qmath};
+use crate::{Graph, GraphError, Op, TensorType, ValueId, qmath};
 
 /// Fuses ReLU, ReLU6 and ReLU N1 to 1 into the node that makes their input, if nothing else reads it.
 ///
@@ -20,10 +20,15 @@ pub fn fuse_activations(graph: &mut Graph) -> Result<usize, GraphError> {
         if !is_clamp(&unary, activation, &graph.value(input).ty, &graph.value(output).ty)? {
             continue;
         }
-        let producer = &mut graph.nodes[producer.0];
-        if let Some(none @ Activation::None) = producer.op.activation_mut() {
-            *none = activation;
-            producer.outputs = vec![output];
+        let mut op = graph.nodes[producer.0].op.clone();
+        let Some(none @ Activation::None) = op.activation_mut() else { continue };
+        *none = activation;
+        // Not every operator has an activation for elements of every type.
+        let ty = |id: &ValueId| &graph.value(*id).ty;
+        let inputs: Vec<_> = graph.nodes[producer.0].inputs.iter().map(|id| id.as_ref().map(ty)).collect();
+        if op.check(&inputs, &[ty(&output)]).is_ok() {
+            let producer = &mut graph.nodes[producer.0];
+            (producer.op, producer.outputs) = (op, vec![output]);
             *fused = true;
         }
     }

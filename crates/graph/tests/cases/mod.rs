@@ -1,11 +1,17 @@
-//! The cases of `data/operators.json`: operators, types and values as Kinglet's own.
+//! The cases of `data/operators.json` and `data/onnx.json`: operators, types and values as Kinglet's own.
 
 use kinglet_graph::ops::*;
 use kinglet_graph::{DType, Op, Quantization, TensorType};
 use serde_json::Value;
 
 pub fn all() -> Vec<Value> {
-    serde_json::from_str(include_str!("../data/operators.json")).unwrap()
+    let files = [include_str!("../data/operators.json"), include_str!("../data/onnx.json")];
+    files.iter().flat_map(|file| serde_json::from_str::<Vec<Value>>(file).unwrap()).collect()
+}
+
+/// The variant of an enumeration that a case names.
+fn named<T: std::fmt::Debug + Copy>(variants: &[T], name: &str) -> T {
+    *variants.iter().find(|variant| format!("{variant:?}") == name).unwrap()
 }
 
 pub fn operator(value: &Value) -> Op {
@@ -16,6 +22,11 @@ pub fn operator(value: &Value) -> Op {
     let pool = |kind| {
         let (kernel, window) = (pair(&value["kernel"]), window(&value["window"]));
         Op::Pool2d(Pool2d { kind, kernel, window, activation: activation(&value["activation"]) })
+    };
+    let reduce = |kind| Op::Reduce(Reduce { kind, axes: sizes(&value["axes"]), keep_dims: flag("keep_dims") });
+    let arg = |kind| {
+        let last = value["last"].as_bool().unwrap_or(false);
+        Op::Arg(Arg { kind, axis: size("axis"), keep_dims: flag("keep_dims"), last })
     };
     let resize = |kind| {
         let modes = [CoordinateMode::Asymmetric, CoordinateMode::AlignCorners, CoordinateMode::HalfPixel];
@@ -40,6 +51,30 @@ pub fn operator(value: &Value) -> Op {
         "Divide" => binary(BinaryKind::Divide),
         "Maximum" => binary(BinaryKind::Maximum),
         "Minimum" => binary(BinaryKind::Minimum),
+        "Power" => binary(BinaryKind::Power),
+        "Equal" => binary(BinaryKind::Equal),
+        "Less" => binary(BinaryKind::Less),
+        "LessOrEqual" => binary(BinaryKind::LessOrEqual),
+        "Greater" => binary(BinaryKind::Greater),
+        "GreaterOrEqual" => binary(BinaryKind::GreaterOrEqual),
+        "And" => binary(BinaryKind::And),
+        "Or" => binary(BinaryKind::Or),
+        "Elu" => Op::Unary(Unary::Elu { alpha: real("alpha") }),
+        "HardSigmoid" => Op::Unary(Unary::HardSigmoid { alpha: real("alpha"), beta: real("beta") }),
+        "Clip" => Op::Unary(Unary::Clip { min: real("min"), max: real("max") }),
+        "Mish" => Op::Unary(Unary::Mish),
+        "Gelu" => Op::Unary(Unary::Gelu),
+        "GeluTanh" => Op::Unary(Unary::GeluTanh),
+        "Softplus" => Op::Unary(Unary::Softplus),
+        "Reciprocal" => Op::Unary(Unary::Reciprocal),
+        "Log" => Op::Unary(Unary::Log),
+        "Erf" => Op::Unary(Unary::Erf),
+        "Abs" => Op::Unary(Unary::Abs),
+        "Negate" => Op::Unary(Unary::Negate),
+        "Floor" => Op::Unary(Unary::Floor),
+        "Ceil" => Op::Unary(Unary::Ceil),
+        "Round" => Op::Unary(Unary::Round),
+        "Not" => Op::Unary(Unary::Not),
         "Relu" => Op::Unary(Unary::Relu),
         "Relu6" => Op::Unary(Unary::Relu6),
         "ReluN1To1" => Op::Unary(Unary::ReluN1To1),
@@ -53,14 +88,19 @@ pub fn operator(value: &Value) -> Op {
         "Prelu" => Op::Prelu,
         "AveragePool2d" => pool(PoolKind::Average),
         "MaxPool2d" => pool(PoolKind::Max),
-        "Mean" => {
-            Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: sizes(&value["axes"]), keep_dims: flag("keep_dims") })
+        "Mean" => reduce(ReduceKind::Mean),
+        "ReduceSum" => reduce(ReduceKind::Sum),
+        "ReduceProduct" => reduce(ReduceKind::Product),
+        "ReduceMax" => reduce(ReduceKind::Max),
+        "ReduceMin" => reduce(ReduceKind::Min),
+        "ReduceL2" => reduce(ReduceKind::L2),
+        "Pad" => {
+            let mode = match value["mode"].as_str() {
+                Some(mode) => named(&[PadMode::Reflect, PadMode::Edge, PadMode::Wrap], mode),
+                None => PadMode::Constant(real("value").into()),
+            };
+            Op::Pad(Pad { before: sizes(&value["before"]), after: sizes(&value["after"]), mode })
         }
-        "Pad" => Op::Pad(Pad {
-            before: sizes(&value["before"]),
-            after: sizes(&value["after"]),
-            mode: PadMode::Constant(real("value").into()),
-        }),
         "Reshape" => Op::Reshape(Reshape { shape: sizes(&value["shape"]) }),
         "Transpose" => Op::Transpose(Transpose { permutation: sizes(&value["permutation"]) }),
         "Concat" => Op::Concat(Concat { axis: size("axis"), activation: activation(&value["activation"]) }),
@@ -73,7 +113,23 @@ pub fn operator(value: &Value) -> Op {
         "Softmax" => Op::Softmax(Softmax { beta: real("beta") }),
         "ResizeBilinear" => resize(ResizeKind::Bilinear),
         "ResizeNearest" => resize(ResizeKind::Nearest),
-        "ArgMax" => Op::Arg(Arg { kind: ArgKind::Max, last: false, axis: size("axis"), keep_dims: flag("keep_dims") }),
+        "ArgMax" => arg(ArgKind::Max),
+        "ArgMin" => arg(ArgKind::Min),
+        "TopK" => Op::TopK(TopK { axis: size("axis"), k: size("k"), largest: flag("largest") }),
+        "GatherElements" => Op::GatherElements(GatherElements { axis: size("axis") }),
+        "GatherNd" => Op::GatherNd(GatherNd { batch_dims: size("batch_dims") }),
+        "ScatterNd" => {
+            let updates = [Update::Replace, Update::Add, Update::Multiply, Update::Maximum, Update::Minimum];
+            Op::ScatterNd(ScatterNd { update: named(&updates, text(&value["mode"])) })
+        }
+        "Select" => Op::Select,
+        "Expand" => Op::Expand(Expand { shape: sizes(&value["shape"]) }),
+        "NonMaxSuppression" => Op::NonMaxSuppression(NonMaxSuppression {
+            format: named(&[BoxFormat::Corners, BoxFormat::Center], text(&value["mode"])),
+            most: size("most"),
+            overlap: real("overlap"),
+            score: Some(real("score")),
+        }),
         "Cast" => Op::Cast(Cast::default()),
         "Quantize" => Op::Quantize,
         "Dequantize" => Op::Dequantize,

@@ -74,6 +74,27 @@ fn constants_are_folded_through_chains() {
 }
 
 #[test]
+fn an_activation_stays_where_its_producer_has_none() {
+    let mut b = Builder::default();
+    let x = b.input("x", TensorType::new(DType::F16, [2]));
+    let joined = b.same("joined", Op::Concat(Concat { axis: 0, activation: Activation::None }), &[x, x]);
+    let clip = b.same("clip", Op::Unary(Unary::Clip { min: -1.0, max: 2.0 }), &[joined]);
+    let sum = b.same("sum", builder::add(), &[clip, clip]);
+    let relu = b.same("relu", Op::Unary(Unary::Clip { min: 0.0, max: 2.0 }), &[sum]);
+    b.output(relu);
+    check(
+        b,
+        passes::fuse_activations,
+        1,
+        "input x: float16[2]
+        joined: float16[4] = Concat axis 0 (x, x)
+        clip: float16[4] = Clip min -1 max 2 (joined)
+        relu: float16[4] = Add Clip { min: 0.0, max: 2.0 } (clip, clip)
+        output relu",
+    );
+}
+
+#[test]
 fn folding_neither_grows_a_graph_nor_hides_an_error() {
     let mut b = Builder::default();
     let x = b.input("x", TensorType::new(DType::F32, [1]));

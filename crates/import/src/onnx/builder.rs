@@ -315,7 +315,7 @@ impl<'a> Builder<'a> {
         let integers = !dtype.is_float();
         let limit = if integers { MAX_FOLDED_INTEGERS } else { MAX_FOLDED };
         let moves = matches!(op, Op::Reshape(_) | Op::Transpose(_));
-        let work = op.multiply_adds(&types, &[&ty]);
+        let work = op.steps(&types, &[&ty]);
         if (moves || ty.len() <= limit) && work <= MAX_FOLDED_INTEGERS as u64 {
             let operands: Option<Vec<_>> = inputs
                 .iter()

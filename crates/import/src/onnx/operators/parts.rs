@@ -206,7 +206,7 @@ pub fn range_of(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, 
     };
     let [start, limit, step] = numbers;
     let count = ((limit - start) / step).ceil().max(0.0);
-    if !(count <= kinglet_graph::MAX_ELEMENTS as f64) {
+    if count > kinglet_graph::MAX_ELEMENTS as f64 {
         return invalid(format!("it counts from {start} to {limit} in steps of {step}"));
     }
     b.charge((size_of::<f64>() + dtype.size()) * count as usize)?;
