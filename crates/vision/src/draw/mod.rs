@@ -96,7 +96,7 @@ impl<'a> Canvas<'a> {
     fn new(image: &'a mut Rgb) -> Canvas<'a> {
         // Sides are far below the limits of an i32: see `decode::MAX_SIDE`.
         let (width, height) = (image.width() as i32, image.height() as i32);
-        Canvas { width, height, pixels: image.bytes_mut(), pen: (width.max(height) / 400).max(1) }
+        Canvas { width, height, pixels: image.bytes_mut(), pen: ((width.max(height) + 200) / 400).max(1) }
     }
 
     /// Fills the columns x0..x1 and rows y0..y1.
