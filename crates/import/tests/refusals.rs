@@ -159,7 +159,8 @@ fn elements_beyond_the_flatbuffer_are_read_and_bounded() {
 #[test]
 fn other_files_are_told_from_models() {
     let error = kinglet_import::import(b"just some words\n", "model.tflite").unwrap_err().to_string();
-    let supported = "supported: ONNX (.onnx) and TensorFlow Lite (.tflite)";
+    let supported =
+        "supported: ONNX (.onnx), TensorFlow Lite (.tflite), PyTorch's state dicts (.pth, .pt) and safetensors";
     assert_eq!(error, format!("model.tflite is not a model that can be read: it is text; {supported}"));
     let mut bytes = relu().bytes();
     bytes.truncate(bytes.len() / 2);

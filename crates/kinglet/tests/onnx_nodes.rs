@@ -158,7 +158,7 @@ fn node_tests_of_supported_operators_pass() {
     let tests: Vec<Test> = folders.iter().map(|path| run(path)).collect();
     let _ = std::panic::take_hook();
 
-    let wrong: Vec<String> = tests.iter().filter_map(|test| complaint(test)).collect();
+    let wrong: Vec<String> = tests.iter().filter_map(complaint).collect();
     let passed = tests.iter().filter(|test| test.outcome == Outcome::Passed).count();
     println!("{passed} of {} node tests pass", tests.len());
     let unknown = EXCEPTED.iter().filter(|(name, _)| tests.iter().all(|test| test.name != *name));
