@@ -74,7 +74,11 @@ fn line<S: Simd, const N: usize, const K: usize, const STEP: usize>(
         let x = end - N;
         neighbours::<S, N, K, STEP>(simd, layer, input, [y, x], &mut output[x * channels..][..N * channels]);
     } else {
-        for x in x..end {
+        while x + 2 <= end {
+            neighbours::<S, 2, K, STEP>(simd, layer, input, [y, x], &mut output[x * channels..][..2 * channels]);
+            x += 2;
+        }
+        if x < end {
             neighbours::<S, 1, K, STEP>(simd, layer, input, [y, x], &mut output[x * channels..][..channels]);
         }
     }
