@@ -32,12 +32,13 @@ impl ThreadPool {
     /// A pool of `threads` threads in all (1 to [`MAX_THREADS`]): the caller of [`run`](Self::run) and `threads - 1` workers.
     /// Where the system refuses to start a worker, the pool is smaller.
     pub fn new(threads: usize) -> ThreadPool {
-        let shared = Arc::new(Shared::new());
+        let threads = threads.clamp(1, MAX_THREADS);
+        let shared = Arc::new(Shared::new(threads));
         let start = |index: usize| {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("kinglet-{index}")).spawn(move || shared.work(index)).ok()
         };
-        let workers = (1..threads.min(MAX_THREADS)).map_while(start).collect();
+        let workers = (1..threads).map_while(start).collect();
         ThreadPool { shared, workers, taken: AtomicBool::new(false) }
     }
 
@@ -48,7 +49,8 @@ impl ThreadPool {
 
     /// Calls `body(task, thread)` once for every task in `0..tasks` and returns when all are done. `thread` is below
     /// [`threads`](Self::threads) and no two calls of one run that overlap in time have the same, so that it can index
-    /// scratch memory. Which thread gets which task is not fixed.
+    /// scratch memory. Which thread gets which task is not fixed, but each begins with a range of its own, the same one in
+    /// every run of as many tasks: what a thread wrote as part of an image is then what it reads of it next.
     ///
     /// # Panics
     /// When a task panics: with the first panic, after every task that had begun has ended. The pool stays usable.
@@ -116,8 +118,8 @@ const JOB: u64 = 1 << 18;
 struct Shared {
     gate: AtomicU64,
     job: UnsafeCell<Job>,
-    /// The next task that nobody has taken.
-    next: AtomicUsize,
+    /// For each thread the next task of its range that nobody has taken.
+    next: Box<[Next]>,
     /// Workers that sleep or are about to.
     sleepers: AtomicUsize,
     /// The first panic of the job.
@@ -131,6 +133,10 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; what `job` points to is never owned nor dropped here.
 unsafe impl Send for Shared {}
 
+/// A counter with a cache line, and the one that is fetched along with it, for itself.
+#[repr(align(128))]
+struct Next(AtomicUsize);
+
 #[derive(Clone, Copy)]
 struct Job {
     tasks: usize,
@@ -139,11 +145,11 @@ struct Job {
 }
 
 impl Shared {
-    fn new() -> Shared {
+    fn new(threads: usize) -> Shared {
         Shared {
             gate: AtomicU64::new(0),
             job: UnsafeCell::new(Job { tasks: 0, body: &|_, _| {} }),
-            next: AtomicUsize::new(0),
+            next: (0..threads).map(|_| Next(AtomicUsize::new(0))).collect(),
             sleepers: AtomicUsize::new(0),
             panic: Mutex::new(None),
             panicked: AtomicBool::new(false),
@@ -166,7 +172,9 @@ impl Shared {
         // SAFETY: the gate is closed and empty, so nobody reads the job, and by this function's condition nobody else
         // writes it.
         unsafe { *self.job.get() = job };
-        self.next.store(0, Ordering::Relaxed);
+        for (thread, next) in self.next.iter().enumerate() {
+            next.0.store(self.range(tasks, thread).start, Ordering::Relaxed);
+        }
         self.gate.fetch_add(JOB | OPEN, Ordering::SeqCst);
         // Pairs with the fence of a worker that goes to sleep: it sees the gate open, or it is seen here.
         fence(Ordering::SeqCst);
@@ -183,22 +191,31 @@ impl Shared {
         self.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes tasks of `job` until none is left. The caller must be inside the job, or be who opened it.
+    /// The tasks that `thread` begins with.
+    fn range(&self, tasks: usize, thread: usize) -> Range<usize> {
+        let at = |thread: usize| (tasks as u128 * thread as u128 / self.next.len() as u128) as usize;
+        at(thread)..at(thread + 1)
+    }
+
+    /// Takes tasks of `job` until none is left: the thread's own range first, then what the others have not begun. The caller
+    /// must be inside the job, or be who opened it.
     fn take_tasks(&self, job: Job, thread: usize) {
         // SAFETY: the body lives until the gate is closed and empty, and this thread is inside or will close it.
         let body = unsafe { &*job.body };
         let result = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let task = self.next.fetch_add(1, Ordering::Relaxed);
-                if task >= job.tasks {
-                    return;
+            for owner in (thread..self.next.len()).chain(0..thread) {
+                let (next, end) = (&self.next[owner].0, self.range(job.tasks, owner).end);
+                while next.load(Ordering::Relaxed) < end {
+                    let task = next.fetch_add(1, Ordering::Relaxed);
+                    if task < end {
+                        body(task, thread);
+                    }
                 }
-                body(task, thread);
             }
         }));
         if let Err(panic) = result {
-            // What is left is not begun. Half of the range, so that further additions cannot wrap around to task 0.
-            self.next.store(usize::MAX / 2, Ordering::Relaxed);
+            // What is left is not begun. Half of what a counter holds, so that further additions cannot wrap around to 0.
+            self.next.iter().for_each(|next| next.0.store(usize::MAX / 2, Ordering::Relaxed));
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert(panic);
             self.panicked.store(true, Ordering::Relaxed);

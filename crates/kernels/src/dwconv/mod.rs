@@ -10,7 +10,7 @@ use crate::geometry::Geometry;
 use crate::memory::Aligned;
 use crate::simd::ordered;
 use crate::table::{Choice, Row, Table};
-use crate::threads::ThreadPool;
+use crate::threads::{Disjoint, ThreadPool};
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -112,12 +112,19 @@ impl DepthwiseConv2d {
             return;
         }
         // Several tasks for each thread, so that one that is late delays the others little.
-        let tasks = if pool.threads() == 1 { 1 } else { pool.threads() * TASKS };
-        let band = height.div_ceil(tasks);
-        pool.for_each_chunk(output, band * width * channels, |index, _, output| {
-            let rows = index * band..height.min((index + 1) * band);
-            // SAFETY: the table gives only rows that this CPU can run.
-            unsafe { (self.row.kernel)(&self.layer, input, rows, output) };
+        let tasks = match pool.threads() {
+            1 => 1,
+            threads => (threads * TASKS).min(height.next_multiple_of(threads)),
+        };
+        let output = Disjoint::new(output);
+        pool.run(tasks, &|task, _| {
+            let rows = task * height / tasks..(task + 1) * height / tasks;
+            if !rows.is_empty() {
+                // SAFETY: the rows of tasks do not overlap.
+                let output = unsafe { output.slice(rows.start * width * channels..rows.end * width * channels) };
+                // SAFETY: the table gives only rows that this CPU can run.
+                unsafe { (self.row.kernel)(&self.layer, input, rows, output) };
+            }
         });
     }
 }

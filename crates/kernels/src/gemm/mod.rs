@@ -119,6 +119,8 @@ const BAND_BYTES: usize = 384 << 10;
 const POINTERS_BYTES: usize = 64 << 10;
 /// Bytes of a panel's weights that are used by all tiles of a band before the next: they stay in the first-level cache.
 const BLOCK_BYTES: usize = 16 << 10;
+/// Pixels of a thread for which reading all weights costs time that counts beside multiplying them.
+const FEW_PIXELS: usize = 64;
 /// A thread gets about so many tasks, so that one that is late delays the others little.
 const TASKS: usize = 4;
 
@@ -346,8 +348,9 @@ fn share(geometry: &Geometry, pieces: &Pieces, rows: usize, panels: usize, threa
     if threads == 1 {
         return (even(pixels, most, rows), 1);
     }
-    // Threads that share columns read each weight once; those that share pixels read each pixel once.
-    if weights > image && panels * geometry.groups >= threads {
+    // Threads that share columns read each weight once; those that share pixels read each pixel once, and most of it is what
+    // they wrote themselves. A weight that serves many pixels costs little more to be read by each of them.
+    if weights > image && pixels < threads * FEW_PIXELS && panels * geometry.groups >= threads {
         let cuts = panels.min((threads * TASKS).div_ceil(geometry.groups));
         return (even(pixels, most, rows), cuts.max(1));
     }
