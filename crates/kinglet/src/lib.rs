@@ -79,5 +79,5 @@ pub use kinglet_vision::detector::{DetectOptions, Detector};
 pub use kinglet_vision::frame::Rgb;
 pub use kinglet_vision::postprocess::{Bounds, Detection, Form, Keypoint, Task};
 pub use kinglet_vision::segmenter::{ClassShare, Mask, Segmenter};
-pub use machine::physical_cores;
+pub use machine::{Memory, physical_cores};
 pub use model::{Model, OpenOptions};
