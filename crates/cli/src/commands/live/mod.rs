@@ -30,6 +30,7 @@ which is counted as dropped. Ctrl-C ends it.
 Sources:
   camera           the first camera that captures
   /dev/videoN      this camera
+  rpicam           a Raspberry Pi's own (CSI) camera, through rpicam-vid
   FOLDER           its images, one after another, again and again
   FILE.y4m         a video without compression; FILE.mjpeg: one JPEG after another
   http://…         a network camera's MJPEG stream
