@@ -25,7 +25,9 @@ fn frames_are_answered_and_counted() {
         json(live(&data, &data.join("imagenet")).args(["--no-web", "--fps", "30", "--frames", "45", "--top", "3"]));
     assert!(reports.len() >= 2, "a line a second, and one at the end: {reports:?}");
     let last = reports.last().unwrap();
-    assert_fields(last, &["fps", "inference_ms", "latency_ms", "captured", "inferred", "dropped", "top"]);
+    let numbers = ["fps", "inference_ms", "latency_ms", "captured", "inferred", "dropped", "top"];
+    let board = ["temperature_c", "governor", "under_voltage", "throttled"];
+    assert_fields(last, &[&numbers[..], &board[..]].concat());
     assert_fields(&last["inference_ms"], &["p50", "p99"]);
     assert_fields(&last["latency_ms"], &["p50", "p99"]);
     assert_fields(&last["top"][0], &["index", "label", "score"]);

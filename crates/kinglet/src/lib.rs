@@ -55,11 +55,14 @@
 //! # }
 //! ```
 //!
+//! [`doctor::examine`] says what is wrong with a machine, and how to mend it.
+//!
 //! The same quantized model gives the same bytes on every CPU. The crates behind this one are its modules: [`graph`],
 //! [`kernels`], [`runtime`] and [`vision`], whose `live` module is the loop behind `kinglet live`.
 
 #![forbid(unsafe_code)]
 
+pub mod doctor;
 mod error;
 mod files;
 pub mod labels;

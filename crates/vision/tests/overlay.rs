@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use browser::{Browser, Tab};
 use kinglet_runtime::SessionOptions;
 use kinglet_runtime::graph::{DType, Graph, Tensor, TensorType};
+use kinglet_vision::board::Board;
 use kinglet_vision::classifier::{PreprocessOptions, Recipe};
 use kinglet_vision::detector::DetectOptions;
 use kinglet_vision::draw::{class_color, object_color};
@@ -49,7 +50,7 @@ impl Show {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let options = LiveOptions { top: 10, frames: None };
+            let options = LiveOptions { top: 10, frames: None, board: Board::default() };
             live::run(source, &mut recognizer, &options, &mut [&mut hub], &stopped).unwrap();
         });
         Show { server, stop, thread: Some(thread), _folder: folder }

@@ -4,6 +4,7 @@ mod bench;
 mod classify;
 mod completions;
 mod detect;
+mod doctor;
 mod eval;
 mod inspect;
 mod kernels;
@@ -32,6 +33,7 @@ pub enum Command {
     Models(models::Models),
     Pull(pull::Pull),
     Kernels(kernels::Kernels),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
 
@@ -50,6 +52,7 @@ impl Command {
             Command::Models(command) => command.run(common),
             Command::Pull(command) => command.run(common),
             Command::Kernels(command) => command.run(common),
+            Command::Doctor(command) => command.run(common),
             Command::Completions(command) => command.run(),
         }
     }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -22,7 +22,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::hub::{BOUNDARY, Hub, Status, Viewer};
-use crate::thermometer::Thermometer;
 
 const PAGE: &str = include_str!("index.html");
 /// Time between two events.
@@ -31,8 +30,6 @@ const EVENT_EVERY: Duration = Duration::from_millis(200);
 const PICTURE_AGAIN: Duration = Duration::from_secs(5);
 /// How long a snapshot waits for a picture: the loop makes none while nobody looks.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
-/// How long a temperature is good for.
-const TEMPERATURE_FOR: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 struct Page {
@@ -40,7 +37,6 @@ struct Page {
     address: SocketAddr,
     viewers: usize,
     listeners: Arc<Semaphore>,
-    temperature: Arc<Temperature>,
     nonces: RandomState,
     stopped: watch::Receiver<bool>,
 }
@@ -52,7 +48,6 @@ pub(super) fn router(hub: Hub, address: SocketAddr, viewers: usize, stopped: wat
         address,
         viewers,
         listeners: Arc::new(Semaphore::new(viewers)),
-        temperature: Arc::default(),
         nonces: RandomState::new(),
         stopped,
     };
@@ -201,8 +196,7 @@ async fn health(State(page): State<Page>) -> Response {
 
 impl Page {
     fn event(&self) -> String {
-        let now = Instant::now();
-        self.hub.event(self.temperature.at(now), now)
+        self.hub.event(Instant::now())
     }
 
     fn full(&self) -> Response {
@@ -221,30 +215,4 @@ fn unavailable(why: &str) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     (StatusCode::SERVICE_UNAVAILABLE, headers, why.to_owned()).into_response()
-}
-
-/// The CPU's temperature, read at most every [`TEMPERATURE_FOR`], however many look.
-struct Temperature {
-    thermometer: Option<Thermometer>,
-    last: Mutex<Option<(Instant, Option<f32>)>>,
-}
-
-impl Default for Temperature {
-    fn default() -> Self {
-        Self { thermometer: Thermometer::find(), last: Mutex::new(None) }
-    }
-}
-
-impl Temperature {
-    fn at(&self, now: Instant) -> Option<f32> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match *last {
-            Some((read_at, celsius)) if now.saturating_duration_since(read_at) < TEMPERATURE_FOR => celsius,
-            _ => {
-                let celsius = self.thermometer.as_ref().and_then(Thermometer::celsius);
-                *last = Some((now, celsius));
-                celsius
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use console::Term;
 use kinglet::kernels::table::Choice;
+use kinglet::vision::board::Board;
 use kinglet::vision::live::{self, Audience, LiveOptions};
 use kinglet::vision::page::{About, Hub, Server};
 use kinglet::vision::recognizer::Recognizer;
@@ -43,7 +44,7 @@ Examples:
 
 On a terminal, the answer to the newest frame is shown; in a pipe, a line a second is printed. With --json a line a \
 second: fps, inference_ms and latency_ms (p50, p99; latency is from capture to answer), captured, inferred, dropped, \
-top (index, label, score from 0 to 1). A model that finds objects has detections (index, label, score, box, keypoints) \
+temperature_c, governor, under_voltage and throttled (of the board; null where it does not tell), top (index, label, score from 0 to 1). A model that finds objects has detections (index, label, score, box, keypoints) \
 instead of top, one that gives pixels their class has classes (index, label, pixels, share); the page draws them."
 )]
 pub struct Live {
@@ -111,7 +112,7 @@ impl Live {
         if server.is_some() {
             viewers.push(&mut hub);
         }
-        let options = LiveOptions { top: self.top as usize, frames: self.frames };
+        let options = LiveOptions { top: self.top as usize, frames: self.frames, board: Board::default() };
         let report = live::run(source, &mut recognizer, &options, &mut viewers, &stop);
         terminal.finish(report.as_ref().ok())?;
         report.map(drop).map_err(Into::into)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use console::{Term, style, truncate_str};
 use kinglet::vision::VisionError;
+use kinglet::vision::board::BoardState;
 use kinglet::vision::live::Audience;
 use kinglet::vision::recognizer::Answer;
 use kinglet::vision::sources::{Description, Health};
@@ -236,9 +237,22 @@ fn why_stale(health: &Health) -> String {
 fn status(report: &LiveReport) -> String {
     let LiveReport { fps, inference_ms, latency_ms, captured, dropped, .. } = report;
     format!(
-        "{fps:.1} fps  model {:.1} ms  latency {:.1} ms (p99 {:.1})  dropped {dropped} of {captured}",
-        inference_ms.p50, latency_ms.p50, latency_ms.p99
+        "{fps:.1} fps  model {:.1} ms  latency {:.1} ms (p99 {:.1})  dropped {dropped} of {captured}{}",
+        inference_ms.p50,
+        latency_ms.p50,
+        latency_ms.p99,
+        board(&report.board)
     )
+}
+
+/// What slows the board down now; nothing where it is well.
+fn board(state: &BoardState) -> String {
+    let heat = state.temperature_c.map(|celsius| format!(" at {celsius:.0} °C")).unwrap_or_default();
+    match state {
+        BoardState { under_voltage: Some(true), .. } => "  POWER TOO WEAK".to_owned(),
+        BoardState { throttled: Some(true), .. } => format!("  CPU SLOWED DOWN{heat}"),
+        _ => String::new(),
+    }
 }
 
 /// A report as a line of text.
@@ -316,6 +330,14 @@ mod tests {
             assert_eq!(lines.len(), 12.min(rows.saturating_sub(1)).max(1));
             assert!(lines.iter().all(|line| measure_text_width(line) <= columns.max(1)), "{columns}: {lines:?}");
         }
+    }
+
+    #[test]
+    fn what_slows_the_board_down_is_said_beside_the_rate() {
+        let with = |board: BoardState| status(&LiveReport { board, ..report(0) });
+        let hot = BoardState { temperature_c: Some(84.7), throttled: Some(true), ..BoardState::default() };
+        assert!(with(hot.clone()).ends_with("of 720  CPU SLOWED DOWN at 85 °C"), "{}", with(hot.clone()));
+        assert!(with(BoardState { under_voltage: Some(true), ..hot }).ends_with("of 720  POWER TOO WEAK"));
     }
 
     #[test]

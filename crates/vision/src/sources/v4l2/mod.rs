@@ -57,7 +57,12 @@ pub struct CameraInfo {
 
 /// All video devices of this machine, in the order of their numbers.
 pub fn cameras() -> Vec<CameraInfo> {
-    let mut paths: Vec<(u32, PathBuf)> = std::fs::read_dir("/dev")
+    cameras_in(Path::new("/dev"))
+}
+
+/// The same of another folder than `/dev`.
+pub fn cameras_in(folder: &Path) -> Vec<CameraInfo> {
+    let mut paths: Vec<(u32, PathBuf)> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .filter_map(|entry| {
