@@ -13,7 +13,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// Tells events of this level and worse from now on.
 pub fn start(level: LevelFilter) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(Line { journal }).init();
+    // Where nobody reads standard error, there is nobody to tell.
+    let events = tracing_subscriber::fmt().log_internal_errors(false).with_max_level(level).with_writer(io::stderr);
+    events.event_format(Line { journal }).init();
 }
 
 /// An event as one line.

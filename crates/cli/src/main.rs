@@ -9,12 +9,12 @@ mod arguments;
 mod commands;
 mod dataset;
 mod fetch;
+mod log;
 mod npy;
 mod output;
 mod pictures;
 mod table;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ struct Reported;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    log::start(cli.common.log);
     // Without a command, what clap makes of `kinglet live` runs, so that the defaults stand in one place.
     let command = cli.command.unwrap_or_else(|| Cli::parse_from(["kinglet", "live"]).command.expect("it is given"));
     match command.run(&cli.common) {
@@ -72,13 +73,7 @@ fn main() -> ExitCode {
 
 /// Says on standard error, in one line, what went wrong.
 fn report(error: &anyhow::Error) {
-    say(&format!("error: {error:#}"));
-}
-
-/// Says something on standard error, in one line.
-fn say(message: &str) {
-    // Where nobody reads standard error, there is nobody to tell.
-    _ = writeln!(io::stderr(), "{}", output::plain(message));
+    tracing::error!("{error:#}");
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -18,7 +18,7 @@ use kinglet_vision::classifier::{PreprocessOptions, Recipe};
 use kinglet_vision::detector::DetectOptions;
 use kinglet_vision::draw::{class_color, object_color};
 use kinglet_vision::live::{self, LiveOptions};
-use kinglet_vision::page::{About, Hub, Server};
+use kinglet_vision::page::{About, Access, Hub, Server};
 use kinglet_vision::recognizer::Recognizer;
 use kinglet_vision::sources::{self, SourceOptions};
 use serde_json::json;
@@ -46,7 +46,7 @@ impl Show {
         let options = SourceOptions { fps: Some(20.0), ..SourceOptions::default() };
         let source = sources::open(folder.path().to_str().unwrap(), &options).unwrap();
         let mut hub = Hub::new(About { model: "a model".into(), ..About::default() });
-        let server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), hub.clone()).unwrap();
+        let server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), Access::Open, hub.clone()).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {

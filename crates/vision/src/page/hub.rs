@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::metrics;
 use crate::live::Audience;
 use crate::recognizer::Overlay;
 use crate::sources::{Description, Health};
@@ -151,6 +152,15 @@ impl Hub {
         };
         let event = Event { report: &report, about, viewers: self.viewers(), status };
         serde_json::to_string(&event).expect("numbers and strings have a JSON form")
+    }
+
+    /// The same for Prometheus.
+    pub(super) fn metrics(&self, now: Instant) -> String {
+        let (about, report, status) = {
+            let board = self.board();
+            (board.about.clone(), Arc::clone(&board.report), board.status(now))
+        };
+        metrics::text(&report, &about, self.viewers(), status == Status::Ok)
     }
 
     /// The lock is held for copies only, never while waiting, and nothing in there can be left half-changed.

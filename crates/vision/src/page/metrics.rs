@@ -11,7 +11,8 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// A scrape's answer. What the board does not tell is left out.
 pub(super) fn text(report: &LiveReport, about: &About, viewers: usize, live: bool) -> String {
     let mut out = Text(String::with_capacity(2048));
-    let name = [("model", about.model.as_str()), ("type", about.dtype.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
+    let name =
+        [("model", about.model.as_str()), ("type", about.dtype.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
     out.metric("kinglet_info", "gauge", "What runs.", &[(&name, 1.0)]);
     out.gauge("kinglet_live", "1 while frames of the present are answered, else 0.", u8::from(live));
     out.counter("kinglet_frames_captured_total", "Frames that the source delivered.", report.captured);
@@ -108,6 +109,8 @@ mod tests {
         }
         assert!(text.contains(r#"kinglet_info{model="a \"b\"\\\n",type="int8",version=""#), "{text}");
         assert!(!text.contains("under_voltage"), "what is not told is not shown");
-        assert!(text.ends_with('\n') && text.lines().all(|line| line.starts_with("# ") || line.starts_with("kinglet_")));
+        assert!(
+            text.ends_with('\n') && text.lines().all(|line| line.starts_with("# ") || line.starts_with("kinglet_"))
+        );
     }
 }

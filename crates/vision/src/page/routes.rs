@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, RETRY_AFTER};
-use axum::http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, RETRY_AFTER};
+use axum::http::header::{REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -19,15 +19,19 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
+use super::access::Access;
 use super::hub::{BOUNDARY, Hub, Status, Viewer};
+use super::metrics;
 
 const PAGE: &str = include_str!("index.html");
 /// Time between two events.
 const EVENT_EVERY: Duration = Duration::from_millis(200);
 /// Time after which the last picture is sent again where no newer came, by which a viewer that vanished is found out.
 const PICTURE_AGAIN: Duration = Duration::from_secs(5);
+/// How long a wrong password waits for its answer, so that guessing takes its time.
+const WRONG_PASSWORD: Duration = Duration::from_millis(500);
 /// How long a snapshot waits for a picture: the loop makes none while nobody looks.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
 
@@ -35,6 +39,7 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
 struct Page {
     hub: Hub,
     address: SocketAddr,
+    access: Access,
     viewers: usize,
     listeners: Arc<Semaphore>,
     nonces: RandomState,
@@ -42,10 +47,17 @@ struct Page {
 }
 
 /// Every path of the page, for at most `viewers` streams of pictures and as many of numbers; they end once `stopped`.
-pub(super) fn router(hub: Hub, address: SocketAddr, viewers: usize, stopped: watch::Receiver<bool>) -> Router {
+pub(super) fn router(
+    hub: Hub,
+    address: SocketAddr,
+    access: Access,
+    viewers: usize,
+    stopped: watch::Receiver<bool>,
+) -> Router {
     let page = Page {
         hub,
         address,
+        access,
         viewers,
         listeners: Arc::new(Semaphore::new(viewers)),
         nonces: RandomState::new(),
@@ -57,12 +69,14 @@ pub(super) fn router(hub: Hub, address: SocketAddr, viewers: usize, stopped: wat
         .route("/snapshot.jpg", get(snapshot))
         .route("/events", get(events))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found; the page is at /\n") })
         .layer(from_fn_with_state(page.clone(), guard))
         .with_state(page)
 }
 
-/// Refuses foreign names for a page that listens on this machine alone, and sets the headers that all answers share.
+/// Refuses foreign names for a page that listens on this machine alone, and whoever lacks the password; sets the headers that
+/// all answers share.
 ///
 /// A web site can point a name of its own at 127.0.0.1 (DNS rebinding) and would then read the page as its own; the
 /// browser still sends that name as `Host`. The port is of no matter: it may be forwarded.
@@ -72,6 +86,7 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
             let why = "this page is served to this machine only: open it as http://localhost, or --listen elsewhere\n";
             (StatusCode::MISDIRECTED_REQUEST, why).into_response()
         }
+        _ if !page.access.allows(request.headers()) => unauthorized(request.headers()).await,
         _ => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -79,6 +94,17 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
+}
+
+/// Asks for the password.
+async fn unauthorized(headers: &HeaderMap) -> Response {
+    if headers.contains_key(AUTHORIZATION) {
+        tracing::warn!("page: a wrong password was refused");
+        sleep(WRONG_PASSWORD).await;
+    }
+    let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"Kinglet\", charset=\"UTF-8\"")];
+    (StatusCode::UNAUTHORIZED, challenge, "this page wants the password that Kinglet was started with\n")
+        .into_response()
 }
 
 /// Whether `host` names this machine from itself.
@@ -192,6 +218,11 @@ async fn health(State(page): State<Page>) -> Response {
     let code = if status == Status::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let json = serde_json::to_string(&status).expect("numbers and strings have a JSON form");
     (code, [(CONTENT_TYPE, "application/json")], json).into_response()
+}
+
+/// For Prometheus.
+async fn metrics(State(page): State<Page>) -> Response {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page.hub.metrics(Instant::now())).into_response()
 }
 
 impl Page {

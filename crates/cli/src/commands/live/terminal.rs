@@ -16,7 +16,7 @@ use kinglet::vision::sources::{Description, Health};
 use kinglet::vision::stats::LiveReport;
 use kinglet::{ClassShare, Detection};
 
-use crate::{output, say};
+use crate::output;
 
 /// How often a line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub struct Lines {
 impl Lines {
     pub fn new(style: Style, page: Option<String>, stop: Arc<AtomicBool>) -> Lines {
         if let Some(page) = page {
-            say(&format!("page: {page}"));
+            tracing::info!("page: {page}");
         }
         Lines { style, due: Instant::now() + LINE_EVERY, stop, failure: None, skipped: String::new(), printed: [0; 3] }
     }
@@ -80,21 +80,21 @@ impl Audience for Lines {
     }
 
     fn health(&mut self, health: &Health) {
-        say(&match health {
-            Health::Live => "frames come again".to_owned(),
-            stale => why_stale(stale),
-        });
+        match health {
+            Health::Live => tracing::info!("frames come again"),
+            stale => tracing::warn!("{}", why_stale(stale)),
+        }
     }
 
     fn source(&mut self, description: &Description) {
-        say(&format!("source: {description}"));
+        tracing::info!("source: {description}");
     }
 
     fn skipped(&mut self, error: &VisionError) {
         let problem = error.to_string();
         // A source that spoils every frame says so once.
         if problem != self.skipped {
-            say(&format!("a frame was skipped: {problem}"));
+            tracing::warn!("a frame was skipped: {problem}");
             self.skipped = problem;
         }
     }
@@ -224,7 +224,7 @@ impl Terminal for Screen {
     }
 }
 
-fn why_stale(health: &Health) -> String {
+pub fn why_stale(health: &Health) -> String {
     let silent = |since: &Instant| since.elapsed().as_secs();
     match health {
         Health::Live => String::new(),
@@ -234,7 +234,7 @@ fn why_stale(health: &Health) -> String {
 }
 
 /// The numbers of a report.
-fn status(report: &LiveReport) -> String {
+pub fn status(report: &LiveReport) -> String {
     let LiveReport { fps, inference_ms, latency_ms, captured, dropped, .. } = report;
     format!(
         "{fps:.1} fps  model {:.1} ms  latency {:.1} ms (p99 {:.1})  dropped {dropped} of {captured}{}",
