@@ -25,6 +25,10 @@ pub struct Common {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
+    /// A file with settings [default: ~/.config/kinglet/config.toml, else /etc/kinglet/config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "KINGLET_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
     /// What is told on standard error: this and worse (error, warn, info, debug, trace)
     #[arg(
         long,

@@ -3,6 +3,7 @@
 mod bench;
 mod classify;
 mod completions;
+mod config;
 mod detect;
 mod doctor;
 mod eval;
@@ -34,6 +35,7 @@ pub enum Command {
     Pull(pull::Pull),
     Kernels(kernels::Kernels),
     Doctor(doctor::Doctor),
+    Config(config::ConfigArgs),
     Completions(completions::Completions),
 }
 
@@ -53,6 +55,7 @@ impl Command {
             Command::Pull(command) => command.run(common),
             Command::Kernels(command) => command.run(common),
             Command::Doctor(command) => command.run(common),
+            Command::Config(command) => command.run(common),
             Command::Completions(command) => command.run(),
         }
     }

@@ -26,6 +26,7 @@ pub const LIVE_FIELDS: [&str; 10] = [
 pub fn kinglet(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinglet"));
     command.env("KINGLET_HOME", home).env("KINGLET_ZOO_URL", "http://127.0.0.1:9").env_remove("NO_COLOR");
+    command.env("XDG_CONFIG_HOME", home).env_remove("KINGLET_CONFIG").env_remove("KINGLET_LOG");
     command
 }
 
