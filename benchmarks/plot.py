@@ -193,7 +193,7 @@ def bars_in_panels(title, description, unit, panels):
     panels = [(title, groups) for title, groups in panels if groups]
     height, left, top, bottom, gap = 360, 24, 118, 66, 28
     # A panel is as wide as its bars need, and has its own scale: models differ by a factor of twenty.
-    units = [sum(len(bars) + 1 for _, bars in groups) for _, groups in panels]
+    units = [sum(room(bars) for _, bars in groups) for _, groups in panels]
     around = 2 * left + gap * (len(panels) - 1) + 40 * len(panels)
     width = max(900, around + 30 * sum(units))
     unit_width = (width - around) / sum(units)
@@ -207,6 +207,11 @@ def bars_in_panels(title, description, unit, panels):
         x += count * unit_width + gap
     svg.text(24, height - 14, f"Measured {dates(rows)}. {versions(rows)}.", "faint")
     return svg
+
+
+def room(bars):
+    """Widths of a bar that a group takes: its bars and a gap, or its label."""
+    return max(len(bars) + 1, 3)
 
 
 def legend(svg, rows):
@@ -230,21 +235,21 @@ def draw_panel(svg, title, groups, place, unit, bar_width):
         svg.text(x - 6, level + 4, f"{i * step:g}", "faint end")
     middle = y + height / 2
     svg.text(x - 32, middle, unit, "faint middle", f'transform="rotate(-90 {x - 32:.1f} {middle:.1f})"')
-    share = width / sum(len(bars) + 1 for _, bars in groups)
+    share = width / sum(room(bars) for _, bars in groups)
     left = x
     for label, bars in groups:
-        room = share * (len(bars) + 1)
-        start = left + (room - bar_width * len(bars)) / 2
+        own = share * room(bars)
+        start = left + (own - bar_width * len(bars)) / 2
         for i, (engine, row) in enumerate(bars):
             value = float(row["value"])
             bar = height * value / top
             at = start + i * bar_width
             hint = f"{row['engine']}: {value:g} {row['unit']}"
             svg.bar(at + 2, y + height - bar, bar_width - 4, bar, engine, hint)
-            text = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+            text = f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
             svg.text(at + bar_width / 2, y + height - bar - 5, text, "middle own" if engine == "kinglet" else "middle")
-        svg.text(left + room / 2, y + height + 18, label, "middle")
-        left += room
+        svg.text(left + own / 2, y + height + 18, label, "middle")
+        left += own
 
 
 def nice_step(least):
