@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use toml::{Table, Value};
@@ -77,20 +77,19 @@ impl Config {
                 let Value::Table(table) = value else { bail!("[{key}] is a table") };
                 for (key, value) in table {
                     let argument = argument(subcommand, key).with_context(|| format!("[{}]", subcommand.get_name()))?;
-                    if let Some((name, typed)) = chosen
-                        && name == subcommand.get_name()
-                        && !is_given(typed, argument)
-                    {
-                        add(&mut flags, argument, value).with_context(|| key.clone())?;
+                    let typed = chosen.filter(|(name, _)| *name == subcommand.get_name());
+                    let added = flag(argument, value).with_context(|| key.clone())?;
+                    if typed.is_some_and(|(_, typed)| !is_given(typed, argument)) {
+                        flags.extend(added);
                     }
                 }
                 continue;
             }
             let argument = argument(command, key)?;
-            ensure!(argument.get_id() != "config", "a configuration file does not name another one");
+            let added = flag(argument, value).with_context(|| key.clone())?;
             // A flag that all commands take is known where it was typed: behind the command.
             if !is_given(chosen.map_or(typed, |(_, typed)| typed), argument) {
-                add(&mut flags, argument, value).with_context(|| key.clone())?;
+                flags.extend(added);
             }
         }
         Ok(flags)
@@ -98,9 +97,12 @@ impl Config {
 
     /// A command's flags as the file that would set them, each with where its value comes from.
     pub fn print(&self, command: &Command, name: &str) -> Result<String> {
-        let matches = self.complete(command, vec!["kinglet".into(), name.into()])?;
-        let typed = command.clone().get_matches_from(["kinglet", name]);
         let subcommand = command.find_subcommand(name).with_context(|| format!("there is no command {name}"))?;
+        // What a command cannot do without may be missing here.
+        let optional = |command: Command| command.mut_args(|argument| argument.required(false));
+        let relaxed = command.clone().mut_subcommand(name, optional);
+        let matches = self.complete(&relaxed, vec!["kinglet".into(), name.into()])?;
+        let typed = relaxed.get_matches_from(["kinglet", name]);
         let (Some((_, matches)), Some((_, typed))) = (matches.subcommand(), typed.subcommand()) else {
             bail!("there is no command {name}");
         };
@@ -155,7 +157,8 @@ fn argument<'a>(command: &'a Command, name: &str) -> Result<&'a Arg> {
     let found = command.get_arguments().find(|argument| key(argument) == name);
     found.filter(|argument| is_setting(argument)).with_context(|| {
         let known: Vec<&str> = command.get_arguments().filter(|argument| is_setting(argument)).map(key).collect();
-        format!("there is no setting '{name}'; there are {}", known.join(", "))
+        let tables = if command.has_subcommands() { ", and a table for each command" } else { "" };
+        format!("there is no setting '{name}'; there are {}{tables}", known.join(", "))
     })
 }
 
@@ -164,26 +167,28 @@ fn is_given(typed: &ArgMatches, argument: &Arg) -> bool {
     matches!(typed.value_source(argument.get_id().as_str()), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
 }
 
-/// Adds a setting as it would be typed.
-fn add(flags: &mut Vec<OsString>, argument: &Arg, value: &Value) -> Result<()> {
+/// A setting as it would be typed.
+fn flag(argument: &Arg, value: &Value) -> Result<Vec<OsString>> {
     let text = match value {
-        Value::Array(values) => return values.iter().try_for_each(|value| add(flags, argument, value)),
+        Value::Array(values) => {
+            let flags: Result<Vec<_>> = values.iter().map(|value| flag(argument, value)).collect();
+            return Ok(flags?.concat());
+        }
         Value::String(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         Value::Boolean(is) => is.to_string(),
         Value::Table(_) | Value::Datetime(_) => bail!("give a text, a number, true or false, or a list of these"),
     };
-    match (argument.get_long(), argument.get_action().takes_values()) {
-        (Some(long), true) => flags.push(format!("--{long}={text}").into()),
+    Ok(match (argument.get_long(), argument.get_action().takes_values()) {
+        (Some(long), true) => vec![format!("--{long}={text}").into()],
         (Some(long), false) => match value {
-            Value::Boolean(true) => flags.push(format!("--{long}").into()),
-            Value::Boolean(false) => {}
+            Value::Boolean(true) => vec![format!("--{long}").into()],
+            Value::Boolean(false) => Vec::new(),
             _ => bail!("give true or false"),
         },
-        (None, _) => flags.push(text.into()),
-    }
-    Ok(())
+        (None, _) => vec![text.into()],
+    })
 }
 
 /// A value as TOML writes it.

@@ -92,7 +92,7 @@ fn what_is_wrong_in_a_file_is_named() {
         ("live = 3", "[live] is a table"),
         ("[live]\nno-web = 3", "give true or false"),
         ("[live]\nfps = 1979-05-27", "give a text, a number"),
-        ("config = \"x\"", "no setting 'config'"),
+        ("config = \"x\"", "[config] is a table"),
     ] {
         let line = error_line(with(home.path(), file).args(["live", "--no-web"]));
         assert!(line.contains("config.toml") && line.contains(words), "{file:?}: {line}");
