@@ -74,7 +74,7 @@ impl Config {
         let chosen = typed.subcommand();
         for (key, value) in &self.table {
             if let Some(subcommand) = command.find_subcommand(key) {
-                let Value::Table(table) = value else { bail!("[{key}] is a table") };
+                let Value::Table(table) = value else { bail!("[{key}] is a table of settings, no value") };
                 for (key, value) in table {
                     let argument = argument(subcommand, key).with_context(|| format!("[{}]", subcommand.get_name()))?;
                     let typed = chosen.filter(|(name, _)| *name == subcommand.get_name());
