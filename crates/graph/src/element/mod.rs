@@ -43,6 +43,10 @@ pub trait Number: Copy + Default + PartialEq + PartialOrd + 'static {
     fn integer_bits(self) -> Option<i64>;
     /// From a float: the nearest, or cut toward zero and stopped at the bounds for integers.
     fn from_f64(x: f64) -> Self;
+    /// Whether it is a float that is no number.
+    fn is_nan(self) -> bool {
+        self.partial_cmp(&self).is_none()
+    }
 }
 
 macro_rules! floats {

@@ -159,7 +159,8 @@ impl Activation {
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
             Activation::ReluN1To1 => (-1.0, 1.0),
-            Activation::Clip { min, max } => (min, max),
+            // A bound that is 0 is +0.
+            Activation::Clip { min, max } => (min + 0.0, max + 0.0),
         }
     }
 
@@ -169,12 +170,31 @@ impl Activation {
         if min <= max { Ok(()) } else { Err(GraphError::Attribute(format!("nothing lies between {min} and {max}"))) }
     }
 
-    /// The activation of a float. NaN becomes the lower bound. (Comparisons, because CPUs disagree on which zero `f32::max`
-    /// gives for −0 and 0.)
+    /// The activation that does what this one and then another one do.
+    pub fn then(self, next: Activation) -> Activation {
+        let ((low, high), (min, max)) = (self.bounds(), next.bounds());
+        let bounds = (clamp(low, min, max), clamp(high, min, max));
+        let named = [Activation::None, Activation::Relu, Activation::Relu6, Activation::ReluN1To1];
+        let same = named.into_iter().find(|activation| activation.bounds() == bounds);
+        same.unwrap_or(Activation::Clip { min: bounds.0, max: bounds.1 })
+    }
+
+    /// The activation of a float.
     pub fn clamp(self, x: f32) -> f32 {
         let (min, max) = self.bounds();
-        let raised = if x > min { x } else { min };
-        if raised < max { raised } else { max }
+        clamp(x, min, max)
+    }
+}
+
+/// The nearest number between two bounds. NaN stays. (Comparisons, because CPUs disagree on which zero `f32::max` gives for
+/// −0 and 0.)
+fn clamp<T: PartialOrd>(x: T, min: T, max: T) -> T {
+    if x <= min {
+        min
+    } else if x > max {
+        max
+    } else {
+        x
     }
 }
 

@@ -1,7 +1,7 @@
 //! Elementwise functions of one tensor.
 
-use super::Activation;
 use super::operands::{float_or_quantized, one_of, operand, required, unchecked, unsupported};
+use super::{Activation, clamp};
 use crate::element::Number;
 use crate::tensor::{Slices, each_number};
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, fmath, qmath};
@@ -194,7 +194,7 @@ impl Unary {
     fn double(&self, x: f64) -> f64 {
         let clip = |activation: Activation| {
             let (min, max) = activation.bounds();
-            x.max(min.into()).min(max.into())
+            clamp(x, min.into(), max.into())
         };
         real_function!(*self, x, f64, clip, libm::exp, exp, expm1, log, log1p, tanh, erf)
     }

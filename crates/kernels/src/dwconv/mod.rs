@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::cpu::Isa;
 use crate::geometry::Geometry;
 use crate::memory::Aligned;
-use crate::simd::ordered;
+use crate::simd::positive_zeros;
 use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 
@@ -85,7 +85,7 @@ impl DepthwiseConv2d {
             depth_multiplier: outputs / inputs,
             weights: Aligned::from(weights),
             bias: bias.map_or_else(|| Aligned::zeroed(outputs), Aligned::from),
-            bounds: ordered([min, max]),
+            bounds: positive_zeros([min, max]),
         };
         DepthwiseConv2d { row: TABLE.pick(choice), layer }
     }

@@ -293,7 +293,7 @@ impl<const S: usize, const OUT: usize, const IN: usize, const H: usize> Windows<
             }
             let [min, max] = self.bounds;
             // SAFETY: as this function's.
-            unsafe { store_next(vminnmq_f32(vmaxnmq_f32(sum, min), max), output, self.step) };
+            unsafe { store_next(vminq_f32(vmaxq_f32(sum, min), max), output, self.step) };
         }
     }
 }

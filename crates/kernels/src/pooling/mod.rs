@@ -212,7 +212,7 @@ impl AveragePool {
     }
 }
 
-/// Maximum pooling of floats. NaN is less than everything.
+/// Maximum pooling of floats. NaN is less than everything, as in ONNX Runtime nearly always.
 #[derive(Debug)]
 pub struct MaxPool(Pool<Max>);
 
