@@ -315,6 +315,8 @@ impl<'a> Builder<'a> {
         let integers = !dtype.is_float();
         let limit = if integers { MAX_FOLDED_INTEGERS } else { MAX_FOLDED };
         let moves = matches!(op, Op::Reshape(_) | Op::Transpose(_));
+        // Passes look for quantized weights and operands, however small.
+        let limit = if op == Op::Dequantize { 1 } else { limit };
         let work = op.steps(&types, &[&ty]);
         if (moves || ty.len() <= limit) && work <= MAX_FOLDED_INTEGERS as u64 {
             let operands: Option<Vec<_>> = inputs
