@@ -8,7 +8,7 @@ use kinglet_kernels::Activation;
 use kinglet_kernels::depth_first::DepthFirst;
 use kinglet_kernels::dwconv::DepthwiseConv2d;
 use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize, Unary};
-use kinglet_kernels::gemm::Conv2d;
+use kinglet_kernels::gemm::{Conv2d, MatMul};
 use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
 use kinglet_kernels::qdwconv::QDepthwiseConv2d;
@@ -59,6 +59,7 @@ pub(crate) enum Kernel {
     Conv2d(Conv2d),
     WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
+    MatMul(MatMul),
     QAveragePool(QAveragePool),
     QMaxPool(QMaxPool),
     AveragePool(AveragePool),
@@ -148,6 +149,12 @@ impl Step {
                     conv.run(pool, input, output);
                 });
             }
+            Kernel::MatMul(product) => {
+                let second = operands.floats(1);
+                each_image(batch, operands.floats(0), floats_mut(output), |image, first, output| {
+                    product.run(pool, first, part(second, image, batch), output, scratch);
+                });
+            }
             Kernel::QAveragePool(pooling) => {
                 each_image(batch, operands.activations(0), activations_mut(output), |_, input, output| {
                     pooling.run(pool, input, output);
@@ -219,6 +226,7 @@ impl Kernel {
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
             Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
+            Kernel::MatMul(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
             Kernel::QMaxPool(kernel) => kernel.kernel_name(),
             Kernel::AveragePool(kernel) => kernel.kernel_name(),
@@ -244,6 +252,7 @@ impl Kernel {
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
             Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::MatMul(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
     }
