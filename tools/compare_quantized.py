@@ -3,16 +3,17 @@
 
     python3 -m venv venv && venv/bin/pip install torch torchvision onnx onnxscript onnxruntime pillow
     cargo build --release -p kinglet-cli
-    venv/bin/python tools/compare_quantized.py [--photographs 8] [--only TEXT] [--keep FOLDER] PHOTOGRAPHS [FLOAT.onnx ...]
+    venv/bin/python tools/compare_quantized.py [OPTIONS] PHOTOGRAPHS [FLOAT.onnx ...]
 
 Each float model is quantized by ONNX Runtime in its many forms: operators on integers (QOperator) or between
-QuantizeLinear and DequantizeLinear (QDQ), signed and unsigned bytes, symmetric or not, a scale a channel or a tensor, and
-dynamically. PyTorch quantizes one of torchvision's networks (FX), and a small network has the forms of TensorFlow's exports:
-images channels last between transposes, Relu6 as Clip or as Min and Max, Pad before a strided convolution.
+QuantizeLinear and DequantizeLinear (QDQ), signed and unsigned bytes, symmetric or not, a scale a channel or a tensor,
+and dynamically. PyTorch quantizes one of torchvision's networks (FX), and a small network has the forms of TensorFlow's
+exports: images channels last between transposes, Relu6 as Clip or as Min and Max, Pad before a strided convolution.
 
-A row says for one model: in how many of the photographs the first answers agree, how far an output is from ONNX Runtime's at
-most, as a part of the largest one, and which operators Kinglet computes on floats. ONNX Runtime's optimizations are off where
-it would saturate sums of 16 bits on a CPU without VNNI. Exits with 1 where a model cannot be run.
+A row says for one model: in how many of the photographs the first answers agree, how far an output is from ONNX
+Runtime's at most, as a part of the largest one, and which operators Kinglet computes on floats. ONNX Runtime's
+optimizations are off where it would saturate sums of 16 bits on a CPU without VNNI. Exits with 1 where a model cannot
+be run.
 """
 
 import argparse
@@ -202,7 +203,8 @@ def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     paths = sorted(arguments.photographs_folder.glob("*.jpg"))
-    images = [photograph(path) for path in paths[:: max(1, len(paths) // arguments.photographs)][: arguments.photographs]]
+    step = max(1, len(paths) // arguments.photographs)
+    images = [photograph(path) for path in paths[::step][: arguments.photographs]]
     failures = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or pathlib.Path(temporary)

@@ -4,9 +4,10 @@
     python3 -m venv venv && venv/bin/pip install onnx==1.23.2 onnxruntime==1.32.0
     venv/bin/python tools/make_onnx_cases.py crates/import/tests/data
 
-Each group of operators becomes a model of one input with an output for each of them. For the model NAME.onnx, NAME.in.npy holds an
-input and NAME.out.npy the elements of all outputs, one after another. `crates/import/tests/cases.rs` compares, and the tests of
-hostile files mutate the models. The `onnx` package's own tests of single operators are run by `tools/onnx-node-tests`.
+Each group of operators becomes a model of one input with an output for each of them. For the model NAME.onnx,
+NAME.in.npy holds an input and NAME.out.npy the elements of all outputs, one after another.
+`crates/import/tests/cases.rs` compares, and the tests of hostile files mutate the models. The `onnx` package's own
+tests of single operators are run by `tools/onnx-node-tests`.
 """
 
 import os
@@ -162,7 +163,7 @@ def q_operators(g):
 
 
 def tensorflow(g):
-    """As converters from TensorFlow write: channels last between transposes, ReLU6 as Max and Min, padding beforehand."""
+    """As converters from TensorFlow write: channels last between transposes, ReLU6 as Max and Min, padding before."""
     scale, zero = g.constant(np.array(0.02, np.float32)), g.constant(np.array(131, np.uint8))
     q = g.add("QuantizeLinear", ["x", scale, zero])
     x = g.add("Transpose", [g.add("DequantizeLinear", [q, scale, zero])], perm=[0, 2, 3, 1])

@@ -1,8 +1,8 @@
 //! Tensors, operators, the numeric contract, passes, and a slow plain reference executor.
 //!
 //! A [`Graph`] is what every importer makes and everything else reads. [`ops`] says what each operator means: the shape
-//! that it gives and, in plain loops, the values. [`qmath`] is the only definition of quantized arithmetic: the runtime's
-//! kernels are held to it bit for bit. [`passes`] rewrite a graph into an equivalent, cheaper one, and
+//! that it gives and, in plain loops, the values. [`qmath`] is the only definition of quantized arithmetic: the
+//! runtime's kernels are held to it bit for bit. [`passes`] rewrite a graph into an equivalent, cheaper one, and
 //! [`reference::Reference`] executes any graph without regard to speed.
 
 #![forbid(unsafe_code)]

@@ -7,8 +7,8 @@ pub const MAX_ELEMENTS: usize = 1 << 30;
 
 /// The most axes that a tensor may have.
 pub const MAX_RANK: usize = 8;
-/// The number of elements of a shape, where that is one that a tensor may have. The bound holds for the axes that are not
-/// empty, too, so that products of any of them are safe to compute.
+/// The number of elements of a shape, where that is one that a tensor may have. The bound holds for the axes that are
+/// not empty, too, so that products of any of them are safe to compute.
 pub fn checked_len(shape: &[usize]) -> Option<usize> {
     let extent = shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size.max(1)))?;
     let bounded = shape.len() <= MAX_RANK && extent <= MAX_ELEMENTS;

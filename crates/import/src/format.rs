@@ -26,7 +26,8 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
     if at(4, b"TFL3") {
         return Ok(Format::TfLite);
     }
-    // torch.save begins with this record; TorchScript's archives, which get an error of their own, list it at their end.
+    // torch.save begins with this record; TorchScript's archives, which get an error of their own, list it at their
+    // end.
     if at(0, b"PK\x03\x04") && (contains(bytes, b"/data.pkl") || contains(tail(bytes), b"/data.pkl")) {
         return Ok(Format::TorchZip);
     }
@@ -74,7 +75,8 @@ fn is_safetensors(bytes: &[u8]) -> bool {
     header.first() == Some(&b'{') && u64::from_le_bytes(*length) <= header.len() as u64
 }
 
-/// A protocol buffer that begins as ONNX's ModelProto: field 1, the small number of the IR version, then a field that exists.
+/// A protocol buffer that begins as ONNX's ModelProto: field 1, the small number of the IR version, then a field that
+/// exists.
 fn is_onnx_beginning(bytes: &[u8]) -> bool {
     matches!(bytes, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42 | 0x72, ..])
 }

@@ -65,8 +65,8 @@ pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| if value.is_nan() { f32::NAN } else { *value }.to_bits()).collect()
 }
 
-/// What lies between two bounds. NaN stays, and a bound that is 0 is +0, as is what is clamped to it; `f32::clamp` promises
-/// no sign.
+/// What lies between two bounds. NaN stays, and a bound that is 0 is +0, as is what is clamped to it; `f32::clamp`
+/// promises no sign.
 pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
     match x {
         x if x <= min => min + 0.0,

@@ -1,5 +1,5 @@
-//! Operators that no other test runs beside the reference executor: they stand between two that have kernels, with floats and
-//! with bytes of both kinds, and the runtime gives the reference's very bytes.
+//! Operators that no other test runs beside the reference executor: they stand between two that have kernels, with
+//! floats and with bytes of both kinds, and the runtime gives the reference's very bytes.
 
 use kinglet_graph::ops::*;
 use kinglet_graph::reference::Reference;
@@ -20,7 +20,8 @@ fn ty(dtype: DType, shape: &[usize], scale: f32) -> TensorType {
     }
 }
 
-/// A graph that gives an operator clamped inputs, then constants, and clamps what it gives where that is of the inputs' type.
+/// A graph that gives an operator clamped inputs, then constants, and clamps what it gives where that is of the inputs'
+/// type.
 struct Case {
     graph: Graph,
     operands: Vec<ValueId>,

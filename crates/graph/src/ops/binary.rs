@@ -68,8 +68,8 @@ impl BinaryKind {
         matches!(self, Equal | Less | LessOrEqual | Greater | GreaterOrEqual | And | Or)
     }
 
-    /// The function's number; of NaN, NaN. Comparisons are written out, because CPUs disagree on which zero `f32::max` gives
-    /// for −0 and 0.
+    /// The function's number; of NaN, NaN. Comparisons are written out, because CPUs disagree on which zero `f32::max`
+    /// gives for −0 and 0.
     fn number<N: Number>(self, a: N, b: N) -> N {
         match self {
             BinaryKind::Add => a.add(b),

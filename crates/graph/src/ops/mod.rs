@@ -1,8 +1,8 @@
 //! The operators: what each one is, what it takes, and, in plain loops, what it computes.
 //!
-//! An operator is a variant of [`Op`] here and a file beside this one, which holds its attributes, the check of its inputs
-//! and outputs, and its evaluation. Importers translate into these; operators of a file format that are only another way
-//! to write one of these (squeeze, split, pack …) have no variant.
+//! An operator is a variant of [`Op`] here and a file beside this one, which holds its attributes, the check of its
+//! inputs and outputs, and its evaluation. Importers translate into these; operators of a file format that are only
+//! another way to write one of these (squeeze, split, pack …) have no variant.
 
 mod arg;
 mod binary;
@@ -68,7 +68,8 @@ use crate::{DType, GraphError, MAX_ELEMENTS, TensorMut, TensorRef, TensorType};
 pub enum Op {
     /// 2-D convolution. Inputs: NHWC image, OHWI weights, optional bias.
     Conv2d(Conv2d),
-    /// 2-D depthwise convolution. Inputs: NHWC image, 1HWO weights (output channel o reads channel o / multiplier), optional bias.
+    /// 2-D depthwise convolution. Inputs: NHWC image, 1HWO weights (output channel o reads channel o / multiplier),
+    /// optional bias.
     DepthwiseConv2d(DepthwiseConv2d),
     /// Transposed 2-D convolution. Inputs: NHWC image, OHWI weights, optional bias.
     ConvTranspose2d(ConvTranspose2d),
@@ -106,7 +107,8 @@ pub enum Op {
     ScatterNd(ScatterNd),
     /// Repeats a tensor along axes of size 1.
     Expand(Expand),
-    /// Each element from one of two tensors, with broadcasting. Inputs: truth values, tensor for true, tensor for false.
+    /// Each element from one of two tensors, with broadcasting. Inputs: truth values, tensor for true, tensor for
+    /// false.
     Select,
     /// Another element type, the same numbers. The output's type says which.
     Cast(Cast),
@@ -186,8 +188,8 @@ impl Activation {
     }
 }
 
-/// The nearest number between two bounds. NaN stays. (Comparisons, because CPUs disagree on which zero `f32::max` gives for
-/// −0 and 0.)
+/// The nearest number between two bounds. NaN stays. (Comparisons, because CPUs disagree on which zero `f32::max` gives
+/// for −0 and 0.)
 fn clamp<T: PartialOrd>(x: T, min: T, max: T) -> T {
     if x <= min {
         min
@@ -198,7 +200,8 @@ fn clamp<T: PartialOrd>(x: T, min: T, max: T) -> T {
     }
 }
 
-/// How windows lie over an image: shared by convolution, depthwise convolution and pooling. Pairs are (vertical, horizontal).
+/// How windows lie over an image: shared by convolution, depthwise convolution and pooling. Pairs are (vertical,
+/// horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Steps between windows; at least 1.
@@ -449,8 +452,8 @@ impl Op {
         }
     }
 
-    /// How many multiplications followed by an addition the operator takes, as papers count them; 0 where it takes none.
-    /// The types must have passed [`Op::check`].
+    /// How many multiplications followed by an addition the operator takes, as papers count them; 0 where it takes
+    /// none. The types must have passed [`Op::check`].
     pub fn multiply_adds(&self, inputs: &[Option<&TensorType>], outputs: &[&TensorType]) -> u64 {
         let (Some(Some(weights)), Some(output)) = (inputs.get(1), outputs.first()) else { return 0 };
         let depth: usize = match (self, weights.shape.as_slice()) {
@@ -470,8 +473,8 @@ impl Op {
 }
 
 impl Op {
-    /// About how many steps the plain loops take beyond reading the inputs and writing the output once. The types must have
-    /// passed [`Op::check`].
+    /// About how many steps the plain loops take beyond reading the inputs and writing the output once. The types must
+    /// have passed [`Op::check`].
     pub fn steps(&self, inputs: &[Option<&TensorType>], outputs: &[&TensorType]) -> u64 {
         let made = outputs.first().map_or(0, |output| output.len() as u64);
         let first = inputs.first().copied().flatten().map_or(&[][..], |ty| &ty.shape);

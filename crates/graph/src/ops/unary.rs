@@ -49,8 +49,8 @@ pub enum Unary {
     Silu,
     /// x · tanh(ln(1 + exp(x))) (Misra, "Mish: a self regularized non-monotonic activation function", 2019)
     Mish,
-    /// x · Φ(x), Φ being the distribution function of the standard normal distribution (Hendrycks and Gimpel, "Gaussian error
-    /// linear units", 2016)
+    /// x · Φ(x), Φ being the distribution function of the standard normal distribution (Hendrycks and Gimpel, "Gaussian
+    /// error linear units", 2016)
     Gelu,
     /// x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))), an approximation of the former
     GeluTanh,
@@ -82,8 +82,8 @@ pub enum Unary {
     Not,
 }
 
-/// The function of floats of one width, by the portable mathematics of the crate `libm`, and of the exponential `gate` in the logistic
-/// function. The clamps are another matter.
+/// The function of floats of one width, by the portable mathematics of the crate `libm`, and of the exponential `gate`
+/// in the logistic function. The clamps are another matter.
 macro_rules! real_function {
     ($unary:expr, $x:ident, $type:ident, $clip:expr, $gate:path, $exp:ident, $expm1:ident, $log:ident, $log1p:ident,
         $tanh:ident, $erf:ident) => {

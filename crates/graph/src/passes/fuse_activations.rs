@@ -3,10 +3,11 @@
 use crate::ops::{Activation, Unary, unary_table};
 use crate::{Graph, GraphError, Op, TensorType, ValueId, qmath};
 
-/// Fuses a clamp (ReLU, ReLU6, Clip) into the node that makes its input, if nothing else reads it; that may be a clamp, too.
+/// Fuses a clamp (ReLU, ReLU6, Clip) into the node that makes its input, if nothing else reads it; that may be a clamp,
+/// too.
 ///
-/// On 8-bit numbers only where the two in one give the same bytes: equal quantization before and after the ReLU, and the
-/// table of the ReLU being the clamp that the fused operator ends in.
+/// On 8-bit numbers only where the two in one give the same bytes: equal quantization before and after the ReLU, and
+/// the table of the ReLU being the clamp that the fused operator ends in.
 pub fn fuse_activations(graph: &mut Graph) -> Result<usize, GraphError> {
     let (producers, read_once) = (graph.producers(), super::read_once(graph));
     let mut fused = vec![false; graph.nodes.len()];
@@ -46,7 +47,8 @@ pub fn fuse_activations(graph: &mut Graph) -> Result<usize, GraphError> {
     Ok(fused.iter().filter(|fused| **fused).count())
 }
 
-/// Whether the unary operator does no more than what an operator that makes its output directly does with the activation.
+/// Whether the unary operator does no more than what an operator that makes its output directly does with the
+/// activation.
 fn is_clamp(
     unary: &Unary,
     activation: Activation,

@@ -1,4 +1,5 @@
-//! The passes: each one's rewrites as text before and after, and random graphs that must keep their answers bit for bit.
+//! The passes: each one's rewrites as text before and after, and random graphs that must keep their answers bit for
+//! bit.
 
 mod batch_norm;
 mod builder;

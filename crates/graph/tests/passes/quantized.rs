@@ -162,7 +162,8 @@ fn unsigned_weights_of_a_quantized_operator_become_signed() {
     );
 }
 
-/// A bias that fills 32 bits gives way to what products may add, 524 here, as long as that is an eighth of a step at most.
+/// A bias that fills 32 bits gives way to what products may add, 524 here, as long as that is an eighth of a step at
+/// most.
 #[test]
 fn a_bias_is_shrunk_by_an_eighth_of_a_step_and_no_more() {
     let unit = 2f32.powi(-10);

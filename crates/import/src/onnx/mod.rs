@@ -1,12 +1,13 @@
 //! ONNX: from the bytes of a `.onnx` file to a graph.
 //!
-//! `schema` names the fields of the protocol buffers, `outline` says what decoding them would take, `functions` replaces calls of
-//! the model's own functions, `tensors` reads constants, `inputs` decides the shapes of what the graph is given, `builder` makes
-//! values and nodes, and `operators` says what each operator is in the graph.
+//! `schema` names the fields of the protocol buffers, `outline` says what decoding them would take, `functions`
+//! replaces calls of the model's own functions, `tensors` reads constants, `inputs` decides the shapes of what the
+//! graph is given, `builder` makes values and nodes, and `operators` says what each operator is in the graph.
 //!
-//! Shapes are static: sizes that the file leaves open are bound by [`Options`], and every shape follows from those. Images
-//! are channels first in the file and channels last in the graph, so operators on images stand between transposes, which
-//! the graph's passes remove. The graph's inputs and outputs keep the names, shapes and element types of the file.
+//! Shapes are static: sizes that the file leaves open are bound by [`Options`], and every shape follows from those.
+//! Images are channels first in the file and channels last in the graph, so operators on images stand between
+//! transposes, which the graph's passes remove. The graph's inputs and outputs keep the names, shapes and element types
+//! of the file.
 
 mod builder;
 mod functions;
@@ -70,7 +71,8 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor), ImportError> {
     Ok((tensor.name.clone(), Tensors::new(bytes.len(), None).read(tensor)?))
 }
 
-/// The operators that a model uses, also in its functions, with the domain of those that are not ONNX's own: `Conv`, `com.microsoft.QGemm`.
+/// The operators that a model uses, also in its functions, with the domain of those that are not ONNX's own: `Conv`,
+/// `com.microsoft.QGemm`.
 pub fn operators(bytes: &[u8]) -> Result<BTreeSet<String>, ImportError> {
     outline::require_moderate(bytes)?;
     let model = ModelProto::decode(bytes).map_err(damaged)?;

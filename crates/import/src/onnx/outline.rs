@@ -19,8 +19,8 @@ struct Field<'a> {
     content: Option<&'a [u8]>,
 }
 
-/// The fields of a message (<https://protobuf.dev/programming-guides/encoding/>); ends early, with `None`, where the bytes
-/// are none.
+/// The fields of a message (<https://protobuf.dev/programming-guides/encoding/>); ends early, with `None`, where the
+/// bytes are none.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {

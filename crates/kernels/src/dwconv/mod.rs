@@ -1,7 +1,7 @@
 //! Depthwise convolution of floats: each output channel is a small convolution of one input channel.
 //!
-//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the products of
-//! the taps that are not padding, row by row, by fused multiply-adds; then it is clamped.
+//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the
+//! products of the taps that are not padding, row by row, by fused multiply-adds; then it is clamped.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! Functions of floats in a fixed order of operations, so that every CPU gives the same bits: over [`Simd`], and of one float.
+//! Functions of floats in a fixed order of operations, so that every CPU gives the same bits: over [`Simd`], and of one
+//! float.
 
 use super::{Function, Operation};
 use crate::simd::Simd;

@@ -17,8 +17,8 @@ impl Avx2 {
         Avx2(())
     }
 
-    /// [`Output::quantize`] of four vectors of scaled sums that are [`NEAR`](crate::quantized::NEAR); the bytes of the first
-    /// two, and of the last two.
+    /// [`Output::quantize`] of four vectors of scaled sums that are [`NEAR`](crate::quantized::NEAR); the bytes of the
+    /// first two, and of the last two.
     #[inline(always)]
     pub(crate) fn quantize_near(self, [a, b, c, d]: [__m256; 4], output: &Output) -> [__m128i; 2] {
         // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.

@@ -1,12 +1,13 @@
-//! Sixteen lanes: the vectors that elementwise, pooling, depthwise and f32 kernels are written over, once for every CPU.
+//! Sixteen lanes: the vectors that elementwise, pooling, depthwise and f32 kernels are written over, once for every
+//! CPU.
 //!
 //! A kernel's body is a generic function over [`Simd`]; [`rows`] turns it into a function for each instruction set. The
-//! value of a type that implements [`Simd`] exists only where the CPU has its instructions, so that its methods are safe;
-//! loads and stores take references to arrays of 16. What an instruction set cannot say exactly alike does not belong here:
-//! each operation is defined to the bit, in the scalar terms of its comment.
+//! value of a type that implements [`Simd`] exists only where the CPU has its instructions, so that its methods are
+//! safe; loads and stores take references to arrays of 16. What an instruction set cannot say exactly alike does not
+//! belong here: each operation is defined to the bit, in the scalar terms of its comment.
 //!
-//! Bodies keep to plain loops. A closure that is not inlined, as that of `array::map` may not be, is compiled without the
-//! CPU's instructions, and vectors then pass through memory.
+//! Bodies keep to plain loops. A closure that is not inlined, as that of `array::map` may not be, is compiled without
+//! the CPU's instructions, and vectors then pass through memory.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -160,8 +161,8 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// What [`clamp`](Self::clamp) needs of two bounds: a splat of each, and the zero that, added, makes −0 the lower bound
-    /// where that is 0.
+    /// What [`clamp`](Self::clamp) needs of two bounds: a splat of each, and the zero that, added, makes −0 the lower
+    /// bound where that is 0.
     #[inline(always)]
     fn splat_bounds(self, bounds: [f32; 2]) -> [Self::F32; 3] {
         let [min, max] = positive_zeros(bounds);
@@ -182,7 +183,8 @@ pub(crate) fn clamp(x: f32, bounds: [f32; 2]) -> f32 {
     if x > max { max } else { x }
 }
 
-/// Bounds to clamp to: with +0 for −0, so that instructions which order the two clamp to the same bits as those which do not.
+/// Bounds to clamp to: with +0 for −0, so that instructions which order the two clamp to the same bits as those which
+/// do not.
 pub(crate) fn positive_zeros(bounds: [f32; 2]) -> [f32; 2] {
     bounds.map(|bound| bound + 0.0)
 }
@@ -230,8 +232,8 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// Goes over `$rows` rows in tiles of up to `$most` rows, nearly equal ones: `|ROWS, row| tile` is compiled for each listed
-/// number of rows.
+/// Goes over `$rows` rows in tiles of up to `$most` rows, nearly equal ones: `|ROWS, row| tile` is compiled for each
+/// listed number of rows.
 #[cfg(target_arch = "x86_64")]
 macro_rules! for_each_tile {
     ($rows:expr, $most:ident, [$($count:literal)+], |$ROWS:ident, $row:ident| $tile:expr) => {{
@@ -255,9 +257,9 @@ pub(crate) use for_each_tile;
 
 /// The starts of `R` rows, which are `stride` bytes apart.
 ///
-/// The compiler is kept from knowing that they are equally far apart: it would compute each address from the one before,
-/// with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor may this
-/// be `from_fn`: a closure in a function with target features is not inlined into one without them.)
+/// The compiler is kept from knowing that they are equally far apart: it would compute each address from the one
+/// before, with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor
+/// may this be `from_fn`: a closure in a function with target features is not inlined into one without them.)
 #[cfg(target_arch = "x86_64")]
 #[expect(clippy::pointers_in_nomem_asm_block, reason = "only the address goes in and out")]
 #[inline(always)]

@@ -107,7 +107,8 @@ pub fn leaky_relu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>
     unary(b, op, Unary::LeakyRelu { slope })
 }
 
-/// The clip of real numbers that is one of the bytes that mean them: PyTorch writes such where it uses a part of a type's range.
+/// The clip of real numbers that is one of the bytes that mean them: PyTorch writes such where it uses a part of a
+/// type's range.
 fn clip_of_bytes(b: &mut Builder<'_>, x: ValueId, bounds: [Option<ValueId>; 2]) -> Result<Option<Unary>, Problem> {
     let ty = b.ty(x).clone();
     let Ok(quantization) = ty.activation_quantization("input") else { return Ok(None) };

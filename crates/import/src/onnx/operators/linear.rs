@@ -1,7 +1,7 @@
 //! QuantizeLinear and DequantizeLinear in all their forms, and DynamicQuantizeLinear.
 //!
-//! Where scale and zero point are constants of a form that the graph's types can have, they become a tensor's type: then passes find
-//! quantized operators. Everything else is arithmetic on plain numbers.
+//! Where scale and zero point are constants of a form that the graph's types can have, they become a tensor's type:
+//! then passes find quantized operators. Everything else is arithmetic on plain numbers.
 
 use kinglet_graph::ops::{BinaryKind, Gather, Reduce, ReduceKind, Unary};
 use kinglet_graph::{DType, Data, Op, Quantization, Tensor, TensorType, ValueId, qmath};
@@ -50,7 +50,8 @@ pub fn quantize_linear(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Val
     Ok(vec![quantized(b, y, zero_point, dtype)?])
 }
 
-/// A constant of bytes, as passes want weights: PyTorch's exports hold the real numbers of what was trained with rounding.
+/// A constant of bytes, as passes want weights: PyTorch's exports hold the real numbers of what was trained with
+/// rounding.
 fn quantized_constant(
     b: &mut Builder<'_>,
     x: ValueId,

@@ -1,8 +1,8 @@
 //! What each operator is in the graph: one line in [`translation`], one function in a file beside this.
 //!
 //! Attributes that are left out have the defaults of ONNX's specification (<https://onnx.ai/onnx/operators/>), and what
-//! changed between versions of an operator is told apart by the version that the file imports. Axes, paddings, sizes and
-//! shapes that the file holds as tensors must be known when the model is read; they become attributes.
+//! changed between versions of an operator is told apart by the version that the file imports. Axes, paddings, sizes
+//! and shapes that the file holds as tensors must be known when the model is read; they become attributes.
 
 mod blocks;
 mod conv_transpose;

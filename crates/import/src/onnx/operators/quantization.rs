@@ -1,6 +1,7 @@
 //! Operators on quantized numbers.
 //!
-//! In the graph, scale and zero point belong to a tensor's type. Where the file's are constants, quantized operators become the graph's.
+//! In the graph, scale and zero point belong to a tensor's type. Where the file's are constants, quantized operators
+//! become the graph's.
 
 use kinglet_graph::ops::{Activation, BinaryKind, Concat, FullyConnected, Unary};
 use kinglet_graph::{DType, Data, Op, Quantization, Tensor, ValueId};
@@ -11,7 +12,8 @@ use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
 use crate::onnx::tensors::is_small_float;
 
-/// Scale and zero point that are inputs of an operator, from `index` on, and must be constants. `axis` is that of more than one.
+/// Scale and zero point that are inputs of an operator, from `index` on, and must be constants. `axis` is that of more
+/// than one.
 fn quantization(
     b: &mut Builder<'_>,
     op: &Operator<'_>,
@@ -71,7 +73,8 @@ fn quantized_input(
     b.quantized(x, &quantization)
 }
 
-/// The type of a result whose scale and zero point are inputs from `index` on: the zero point's type, uint8 where it is left out.
+/// The type of a result whose scale and zero point are inputs from `index` on: the zero point's type, uint8 where it is
+/// left out.
 fn result(b: &mut Builder<'_>, op: &Operator<'_>, index: usize) -> Result<(DType, Quantization), Problem> {
     let dtype = op.optional(b, index + 1)?.map_or(DType::U8, |id| b.dtype(id));
     Ok((dtype, quantization(b, op, index, None)?))
@@ -87,8 +90,8 @@ pub fn qlinear_conv(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueI
     Ok(vec![convolution::convolve(b, op, &convolution)?])
 }
 
-/// QLinearMatMul. Inputs: two matrices, each with scale and zero point; those of the result. With weights that are known it is a fully
-/// connected layer; else the product is made of real numbers.
+/// QLinearMatMul. Inputs: two matrices, each with scale and zero point; those of the result. With weights that are
+/// known it is a fully connected layer; else the product is made of real numbers.
 pub fn qlinear_mat_mul(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let x = quantized_input(b, op, 0, None)?;
     let y = op.input(b, 3)?;
@@ -106,8 +109,8 @@ pub fn qlinear_mat_mul(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Val
     Ok(vec![b.emit_as(Op::Quantize, &[Some(product)], dtype, Some(quantization))?])
 }
 
-/// QGemm of com.microsoft. Inputs: A and B with scale and zero point, optional int32 C, then scale and zero point of the result; without
-/// those the result is real.
+/// QGemm of com.microsoft. Inputs: A and B with scale and zero point, optional int32 C, then scale and zero point of
+/// the result; without those the result is real.
 pub fn qgemm(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let mut x = quantized_input(b, op, 0, None)?;
     let transposed = op.flag("transB")?;
@@ -155,8 +158,8 @@ fn quantize(b: &mut Builder<'_>, op: &Operator<'_>, y: ValueId, index: usize) ->
     Ok(vec![b.emit_as(Op::Quantize, &[Some(y)], dtype, Some(quantization))?])
 }
 
-/// An operator of com.microsoft that does on integers what `translation` does on real numbers: its result is quantized, and passes
-/// make quantized operators of what stands between. Inputs: x, scale and zero point; those of the result.
+/// An operator of com.microsoft that does on integers what `translation` does on real numbers: its result is quantized,
+/// and passes make quantized operators of what stands between. Inputs: x, scale and zero point; those of the result.
 pub fn qlinear(b: &mut Builder<'_>, op: &Operator<'_>, translation: Translation) -> Result<Vec<ValueId>, Problem> {
     let channels_last = op.flag("channels_last")?;
     let mut x = real_input(b, op, 0)?;
@@ -194,8 +197,8 @@ pub fn qlinear_where(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Value
     quantize(b, op, y, 7)
 }
 
-/// An input of integers as `dtype` with the zero point taken away, which is input `zero_point` where that is not left out. One
-/// zero point for each index of `axis`, if there are several.
+/// An input of integers as `dtype` with the zero point taken away, which is input `zero_point` where that is not left
+/// out. One zero point for each index of `axis`, if there are several.
 fn centred(
     b: &mut Builder<'_>,
     op: &Operator<'_>,
@@ -216,8 +219,9 @@ fn centred(
     b.binary(BinaryKind::Subtract, x, zero_point)
 }
 
-/// Known weights as real numbers, with the zero points taken away that are input 3: one, or one for each index of `axis`. Only
-/// where `f32` holds every sum of their products with bytes: then it holds the result, and has fast kernels.
+/// Known weights as real numbers, with the zero points taken away that are input 3: one, or one for each index of
+/// `axis`. Only where `f32` holds every sum of their products with bytes: then it holds the result, and has fast
+/// kernels.
 fn real_weights(b: &mut Builder<'_>, op: &Operator<'_>, axis: usize) -> Result<Option<ValueId>, Problem> {
     let weights = op.input(b, 1)?;
     let ty = b.ty(weights).clone();
@@ -241,8 +245,8 @@ fn real_weights(b: &mut Builder<'_>, op: &Operator<'_>, axis: usize) -> Result<O
     Ok(Some(b.emit_as(Op::Dequantize, &[Some(weights)], DType::F32, None)?))
 }
 
-/// The largest sum of a channel's products with bytes, where the weights are known bytes. The channels lie along the first
-/// axis or the last.
+/// The largest sum of a channel's products with bytes, where the weights are known bytes. The channels lie along the
+/// first axis or the last.
 fn largest_sum(
     b: &mut Builder<'_>,
     weights: ValueId,
@@ -267,8 +271,8 @@ fn largest_sum(
     Ok(sums.into_iter().max())
 }
 
-/// ConvInteger. Inputs: image, weights, their zero points. The result is int32. (Where Winograd's algorithm is used on real numbers,
-/// it is off by a fifty-thousandth of the largest.)
+/// ConvInteger. Inputs: image, weights, their zero points. The result is int32. (Where Winograd's algorithm is used on
+/// real numbers, it is off by a fifty-thousandth of the largest.)
 pub fn conv_integer(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     if let Some(weights) = real_weights(b, op, 0)? {
         let x = centred(b, op, 0, 2, 1, DType::F32)?;

@@ -7,8 +7,8 @@ use super::{Problem, axes, axis, invalid};
 use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
 
-/// ReduceSum and its siblings. The axes are an attribute at first, and an input from version 13 on of ReduceSum and from 18 on of
-/// the others; where there are none, they are all axes, or nothing is reduced.
+/// ReduceSum and its siblings. The axes are an attribute at first, and an input from version 13 on of ReduceSum and
+/// from 18 on of the others; where there are none, they are all axes, or nothing is reduced.
 pub fn reduce(b: &mut Builder<'_>, op: &Operator<'_>, kind: ReduceKind) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
     let x = b.plain(x)?;
