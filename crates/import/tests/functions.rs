@@ -1,5 +1,7 @@
 //! ONNX files with functions of their own, written on the spot: what a call becomes, and what is refused.
 
+use std::slice::from_ref;
+
 use kinglet_graph::ops::{Activation, BinaryKind, Unary};
 use kinglet_graph::{Execute, Graph, Op, Tensor, View, reference::Reference};
 use kinglet_import::import;
@@ -82,12 +84,12 @@ fn attributes_come_from_the_call_or_are_defaults() {
         slope
     };
     let ends: [&[&str]; 2] = [&["a"], &["b"]];
-    let plain = function(13, "leaky", ends, &[leaky.clone()], &[field(6, "slope")]);
-    assert_eq!(slope(&[plain.clone()], &[real("slope", 0.25)]), 0.25);
+    let plain = function(13, "leaky", ends, from_ref(&leaky), &[field(6, "slope")]);
+    assert_eq!(slope(from_ref(&plain), &[real("slope", 0.25)]), 0.25);
     assert_eq!(slope(&[plain], &[]), 0.01, "the operator's own default");
     let with_default = function(13, "leaky", ends, &[leaky], &[field(11, real("slope", 0.5))]);
-    assert_eq!(slope(&[with_default.clone()], &[real("slope", 0.25)]), 0.25);
-    assert_eq!(slope(&[with_default.clone()], &[]), 0.5);
+    assert_eq!(slope(from_ref(&with_default), &[real("slope", 0.25)]), 0.25);
+    assert_eq!(slope(from_ref(&with_default), &[]), 0.5);
     // Through a function that passes its own on.
     let inner = with(call("leaky", &["a"], "b", &[]), &[reference("slope", "outer")]);
     let outer = function(13, "through", ends, &[inner], &[field(6, "outer")]);
