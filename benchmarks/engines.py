@@ -29,15 +29,20 @@ def onnxruntime(model, threads):
     return lambda: session.run(None, inputs)
 
 
-def openvino(model, threads):
+def openvino(model, threads, **more):
     import openvino
 
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, **more}
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     port = compiled.input(0)
     shape = [size.get_length() if size.is_static else 1 for size in port.partial_shape]
     request, inputs = compiled.create_infer_request(), {0: values(shape, port.element_type.to_dtype())}
     return lambda: request.infer(inputs)
+
+
+def openvino_f32(model, threads):
+    """By default it computes float models in bfloat16 on CPUs that have it."""
+    return openvino(model, threads, INFERENCE_PRECISION_HINT="f32")
 
 
 def litert(model, threads):
@@ -77,7 +82,8 @@ def median_ms(run, seconds):
 def main():
     engine, model, threads, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    run = {"onnxruntime": onnxruntime, "openvino": openvino, "litert": litert}[engine](model, threads)
+    engines = {"onnxruntime": onnxruntime, "openvino": openvino, "openvino-f32": openvino_f32, "litert": litert}
+    run = engines[engine](model, threads)
     for _ in sys.stdin:
         print("median", median_ms(run, seconds), flush=True)
 

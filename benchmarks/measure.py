@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Kinglet, and the engines beside it, and appends what it finds to int8.csv.
+"""Measures Kinglet, and the engines beside it, and appends what it finds to figures.csv.
 
     measure.py rivals     times Kinglet beside ONNX Runtime, OpenVINO and LiteRT, in one run
     measure.py profile    an inference's operators on this machine, into profiles/
@@ -7,10 +7,11 @@
     measure.py boards     instructions of an inference on the emulated Pi 4 and Pi 5, and of its operators
     measure.py all        all of these, the estimate of `mca`, and the plots
 
-Models: --data DIR is a folder that holds models/ and imagenet/; or --model NAME=TFLITE[,ONNX] for each, and --image
-FILE. ONNX Runtime and OpenVINO run the ONNX file, Kinglet and LiteRT the TFLite file. KINGLET_PI names the folder of
-the emulated boards' script, `boot`. Needs Python 3 and nothing else; the engines are installed with pip into a virtual
-environment of their own, at the first run.
+Models: --data DIR is a folder that holds models/ and imagenet/; --model NAME=FILE[,ONNX] adds one, or names each, with
+--image FILE. Kinglet runs FILE, which LiteRT runs too if it is a TFLite file; ONNX Runtime and OpenVINO run the ONNX
+file. A model is a float one if its name ends in "float". `networks.py` makes the ResNets. KINGLET_PI names the folder
+of the emulated boards' script, `boot`. Needs Python 3 and nothing else; the engines are installed with pip into a
+virtual environment of their own, at the first run.
 """
 
 import argparse
@@ -28,19 +29,22 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-CSV = HERE / "int8.csv"
+CSV = HERE / "figures.csv"
 PROFILES = HERE / "profiles"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
 
-VERSIONS = {"onnxruntime": "1.32.0", "openvino": "2026.4.1", "litert": "2.3.0"}
+VERSIONS = {"onnxruntime": "1.32.0", "openvino": "2026.4.1", "openvino-f32": "2026.4.1", "litert": "2.3.0"}
 PACKAGES = ["numpy", "onnxruntime==1.32.0", "openvino==2026.4.1", "ai-edge-litert==2.3.0"]
 
-# What each model is called in the CSV, its TFLite file, and the same network for engines that read ONNX.
+# What each model is called in the CSV, the file that Kinglet runs, and the same network for engines that read ONNX.
 MODELS = [
     ("mobilenet_v2 int8", "tf2_mobilenet_v2_1.0_224_ptq.tflite", "mobilenet_v2_imagenet.int8.qdq.onnx"),
     ("mobilenet_v2 uint8", "mobilenet_v2_1.0_224_quant.tflite", None),
     ("mobilenet_v1_0.25_128 uint8", "mobilenet_v1_0.25_128_quant.tflite", None),
+    ("mobilenet_v2 float", "mobilenet_v2_imagenet.onnx", "mobilenet_v2_imagenet.onnx"),
 ]
+# Those whose operators are kept, and what the profile's name ends in.
+PROFILED = {"mobilenet_v2 int8": "", "mobilenet_v2 float": "-float"}
 BOARDS = {"4": "Cortex-A72", "5": "Cortex-A76"}
 INSTRUCTION_SETS = {
     "scalar": "scalar",
@@ -64,7 +68,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["rivals", "profile", "resources", "boards", "all"])
     parser.add_argument("--data", type=pathlib.Path, help="a folder with models/ and imagenet/")
-    parser.add_argument("--model", action="append", default=[], metavar="NAME=TFLITE[,ONNX]")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=FILE[,ONNX]")
     parser.add_argument("--image", type=pathlib.Path, help="a photograph to classify")
     parser.add_argument("--bin", type=pathlib.Path, help="kinglet for this machine [default: built]")
     parser.add_argument("--board-bin", type=pathlib.Path, help="a static aarch64 kinglet [default: built]")
@@ -86,20 +90,21 @@ def parse():
 
 
 def models(parser, arguments):
-    """(name, TFLite file, ONNX file or None) of each model."""
+    """(name, Kinglet's file, ONNX file or None) of each model."""
     found = []
     if arguments.data:
         folder = arguments.data / "models"
-        found = [(name, folder / tflite, onnx and folder / onnx) for name, tflite, onnx in MODELS]
+        found = [(name, folder / file, onnx and folder / onnx) for name, file, onnx in MODELS]
     for text in arguments.model:
         name, equals, files = text.partition("=")
-        tflite, _, onnx = files.partition(",")
-        if not (equals and tflite):
-            parser.error(f"--model {text}: give NAME=TFLITE[,ONNX]")
-        found.append((name, pathlib.Path(tflite), pathlib.Path(onnx) if onnx else None))
+        file, _, onnx = files.partition(",")
+        if not (equals and file):
+            parser.error(f"--model {text}: give NAME=FILE[,ONNX]")
+        onnx = onnx or (file if file.endswith(".onnx") else None)
+        found.append((name, pathlib.Path(file), onnx and pathlib.Path(onnx)))
     for file in [file for _, *files in found for file in files if file and not file.exists()]:
         parser.error(f"{file}: no such file")
-    return found or parser.error("which models? --data DIR or --model NAME=TFLITE[,ONNX]")
+    return found or parser.error("which models? --data DIR or --model NAME=FILE[,ONNX]")
 
 
 def everything(arguments):
@@ -119,11 +124,14 @@ def everything(arguments):
 def rivals(arguments):
     binary = kinglet(arguments)
     python = engines_python(arguments.venv)
-    for name, tflite, onnx in arguments.models:
+    for name, file, onnx in arguments.models:
+        files = {"onnxruntime": onnx, "openvino": onnx} if onnx else {}
+        if name.endswith("float"):
+            files["openvino-f32"] = onnx
+        if file.suffix == ".tflite":
+            files["litert"] = file
         for threads in arguments.threads:
-            files = {"onnxruntime": onnx, "openvino": onnx, "litert": tflite}
-            files = {engine: file for engine, file in files.items() if file}
-            times = side_by_side(arguments, binary, python, tflite, files, threads)
+            times = side_by_side(arguments, binary, python, file, files, threads)
             command = f"benchmarks/measure.py rivals --threads {threads}"
             rows = []
             for engine, medians in times.items():
@@ -135,7 +143,7 @@ def rivals(arguments):
             append(arguments, machine(binary), name, threads, rows, command)
 
 
-def side_by_side(arguments, binary, python, tflite, files, threads):
+def side_by_side(arguments, binary, python, model, files, threads):
     """Each round's median of each engine. Rounds begin with another engine each, so that a machine that drifts treats
     all alike."""
     processes = {engine: start_engine(arguments, python, engine, file, threads) for engine, file in files.items()}
@@ -145,7 +153,7 @@ def side_by_side(arguments, binary, python, tflite, files, threads):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             if name == "kinglet":
-                median = bench(binary, tflite, threads, arguments.seconds)["median_ms"]
+                median = bench(binary, model, threads, arguments.seconds)["median_ms"]
             else:
                 median = ask(processes[name], name)
             times[name].append(median)
@@ -188,17 +196,18 @@ def engines_python(venv):
 
 def profile(arguments):
     binary = kinglet(arguments)
-    name, tflite, _ = arguments.models[0]
-    report = bench(binary, tflite, 1, 2, "--profile")
     kind = os.uname().machine.replace("x86_64", "x86")
-    write_profile(arguments, f"{kind}-{report['kernels']}", machine(binary), name, report)
+    for name, model, _ in arguments.models:
+        if name in PROFILED:
+            report = bench(binary, model, 1, 2, "--profile")
+            write_profile(arguments, f"{kind}-{report['kernels']}", machine(binary), name, report)
 
 
 def resources(arguments):
     binary = kinglet(arguments)
-    for name, tflite, _ in arguments.models:
-        bench_command = [binary, "bench", tflite, "--threads", "1", "--seconds", "0.5", "--json"]
-        classify = [binary, "classify", tflite, arguments.image]
+    for name, model, _ in arguments.models:
+        bench_command = [binary, "bench", model, "--threads", "1", "--seconds", "0.5", "--json"]
+        classify = [binary, "classify", model, arguments.image]
         megabytes = f"{peak_resident_bytes(bench_command) / 1e6:.1f}"
         rows = [("peak resident of bench", megabytes, "MB", "kinglet bench MODEL --threads 1 --seconds 0.5")]
         milliseconds = f"{1e3 * statistics.median(wall_seconds(classify) for _ in range(20)):.1f}"
@@ -242,16 +251,16 @@ def boards(arguments):
     folder = os.environ.get("KINGLET_PI") or sys.exit("KINGLET_PI must name the folder with the script `boot`")
     binary = arguments.board_bin or build(TARGET)
     for pi, core in BOARDS.items():
-        for name, tflite, _ in arguments.models:
-            files = ["--file", f"{binary}:/kinglet", "--file", str(tflite)]
-            inside = ["/kinglet", "bench", f"/{tflite.name}", "--threads", "1", "--seconds", "0.5"]
+        for name, model, _ in arguments.models:
+            files = ["--file", f"{binary}:/kinglet", "--file", str(model)]
+            inside = ["/kinglet", "bench", f"/{model.name}", "--threads", "1", "--seconds", "0.5"]
             boot = [pathlib.Path(folder) / "boot", "--pi", pi, "--count", "--timeout", "900"]
             boot += ["--port", f"{arguments.port}:80", *files, "--", *inside, "--profile", "--json"]
             report = json_of(boot)
             rows = [(f"kinglet {version()}", "instructions", f"{report['median_ms']:.2f}", "million")]
             command = "boot --count -- kinglet bench MODEL --threads 1 --seconds 0.5 --profile --json"
             append(arguments, f"emulated {core}", name, 1, rows, command)
-            if name == arguments.models[0][0]:
+            if name in PROFILED:
                 write_profile(arguments, core.lower(), f"emulated {core}", name, report)
 
 
@@ -319,7 +328,7 @@ def write_profile(arguments, file, machine, model, report):
     operators = ",\n".join(f"    {json.dumps(row)}" for row in rows)
     lines.append(f'  "profile": [\n{operators}\n  ]')
     arguments.profiles.mkdir(exist_ok=True)
-    path = arguments.profiles / f"{file}.json"
+    path = arguments.profiles / f"{file}{PROFILED[model]}.json"
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(path)
 

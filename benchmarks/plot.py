@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws int8.csv and profiles/*.json as SVG files in plots/, and names them in README.md between its two marks.
+"""Draws figures.csv and profiles/*.json as SVG files in plots/, and names them in README.md between its two marks.
 
     plot.py [--csv FILE] [--profiles FOLDER] [--to FOLDER]
 
@@ -17,26 +17,42 @@ from html import escape
 HERE = pathlib.Path(__file__).resolve().parent
 BEGIN, END = "<!-- plots: written by plot.py -->", "<!-- end of plots -->"
 
-ENGINES = ["kinglet", "onnxruntime", "openvino", "litert"]
-TITLES = {"kinglet": "Kinglet", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
-MODELS = {
+ENGINES = ["kinglet", "onnxruntime", "openvino-f32", "openvino", "litert"]
+TITLES = {
+    "kinglet": "Kinglet",
+    "onnxruntime": "ONNX Runtime",
+    "openvino-f32": "OpenVINO, f32",
+    "openvino": "OpenVINO",
+    "litert": "LiteRT",
+}
+QUANTIZED = {
     "mobilenet_v2 int8": "MobileNetV2 1.0, int8",
     "mobilenet_v2 uint8": "MobileNetV2 1.0, uint8",
     "mobilenet_v1_0.25_128 uint8": "MobileNetV1 0.25, uint8",
 }
+RESNETS = {"resnet18 int8": "ResNet-18, int8", "resnet50 int8": "ResNet-50, int8"}
+FLOAT = {
+    "mobilenet_v2 float": "MobileNetV2 1.0, float",
+    "resnet18 float": "ResNet-18, float",
+    "resnet50 float": "ResNet-50, float",
+}
+# What a plot shows, and how its file's name goes on.
+FAMILIES = {"": QUANTIZED, "-resnets": RESNETS, "-float": FLOAT}
+MODELS = QUANTIZED | RESNETS | FLOAT
 KINDS_OF_X86 = ["AVX-512 VNNI", "AVX2"]
 # Multiply-adds an instruction of the boards' kernels at most, and what does them.
 INSTRUCTION_ROOFS = {
     "emulated Cortex-A72": (32 / 5, "32 multiply-adds in 5: smull, three smlal, sadalp"),
     "emulated Cortex-A76": (16, "16 multiply-adds in 1: sdot"),
 }
+FLOAT_ROOF = (4, "4 multiply-adds in 1: fmla")
 
 # Colours that people who see few of them tell apart (after Okabe and Ito), a shade lighter on dark ground.
 STYLE = """
 svg { --ground: #ffffff; --ink: #1f2328; --faint: #59636e; --line: #d1d9e0; --kinglet: #d55e00; --onnxruntime: #0072b2;
-  --openvino: #8a6fb3; --litert: #8c959f; --conv: #d55e00; --depthwise: #0072b2; --other: #8c959f; }
+  --openvino: #8a6fb3; --openvino-f32: #b39bd6; --litert: #8c959f; --conv: #d55e00; --depthwise: #0072b2; --other: #8c959f; }
 @media (prefers-color-scheme: dark) { svg { --ground: #0d1117; --ink: #f0f6fc; --faint: #9198a1; --line: #3d444d;
-  --kinglet: #f58a3c; --onnxruntime: #56a8e0; --openvino: #b79ae0; --litert: #7d8590; --conv: #f58a3c;
+  --kinglet: #f58a3c; --onnxruntime: #56a8e0; --openvino: #b79ae0; --openvino-f32: #8f76b8; --litert: #7d8590; --conv: #f58a3c;
   --depthwise: #56a8e0; --other: #7d8590; } }
 text { font: 12px system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; fill: var(--ink); }
 .title { font-size: 16px; font-weight: 600; } .head { font-size: 13px; font-weight: 600; }
@@ -87,7 +103,7 @@ class Svg:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--csv", type=pathlib.Path, default=HERE / "int8.csv")
+    parser.add_argument("--csv", type=pathlib.Path, default=HERE / "figures.csv")
     parser.add_argument("--profiles", type=pathlib.Path, default=HERE / "profiles")
     parser.add_argument("--to", type=pathlib.Path, default=HERE / "plots")
     arguments = parser.parse_args()
@@ -128,23 +144,30 @@ def newest(rows, figure):
 
 
 def times(rows):
-    """A plot for each kind of x86 machine: of the one that was measured last."""
+    """For each kind of x86 machine plots of the one that was measured last."""
     found = newest(rows, "median")
     for kind in KINDS_OF_X86:
         machine = next((key[0] for key in reversed(found) if key[0].startswith("x86") and key[0].endswith(kind)), None)
-        if not machine:
-            continue
-        panels = []
-        for model, title in MODELS.items():
-            groups = []
-            for threads in sorted({key[2] for key in found if key[:2] == (machine, model)}):
-                bars = [(engine, found.get((machine, model, threads, engine))) for engine in ENGINES]
-                label = f"{threads} thread{'s' if threads > 1 else ''}"
-                groups.append((label, [(engine, row) for engine, row in bars if row]))
-            panels.append((title, groups))
-        description = f"{machine.removeprefix('x86 ')}. Milliseconds an inference, median. Shorter is better."
-        svg = bars_in_panels("Kinglet beside other engines", description, "ms an inference", panels)
-        yield f"times-{slug(kind)}.svg", f"Milliseconds an inference of each engine on {machine}", svg
+        for ending, family in FAMILIES.items():
+            panels = [(title, groups_of(found, machine, model)) for model, title in family.items()]
+            if not any(groups for _, groups in panels):
+                continue
+            description = f"{machine.removeprefix('x86 ')}. Milliseconds an inference, median. Shorter is better."
+            if family is FLOAT:
+                description += " OpenVINO computes in bfloat16 unless told otherwise; the others in float32."
+            svg = bars_in_panels("Kinglet beside other engines", description, "ms an inference", panels)
+            alternative = f"Milliseconds an inference of each engine on {machine}: {', '.join(family.values())}"
+            yield f"times-{slug(kind)}{ending}.svg", alternative, svg
+
+
+def groups_of(found, machine, model):
+    """A model's bars for each number of threads."""
+    groups = []
+    for threads in sorted({key[2] for key in found if key[:2] == (machine, model)}):
+        bars = [(engine, found.get((machine, model, threads, engine))) for engine in ENGINES]
+        label = f"{threads} thread{'s' if threads > 1 else ''}"
+        groups.append((label, [(engine, row) for engine, row in bars if row]))
+    return groups
 
 
 def instructions(rows):
@@ -168,13 +191,15 @@ def bars_in_panels(title, description, unit, panels):
     # What has no bar of Kinglet's says nothing about it.
     panels = [(title, [group for group in groups if "kinglet" in dict(group[1])]) for title, groups in panels]
     panels = [(title, groups) for title, groups in panels if groups]
-    width, height, left, top, bottom, gap = 900, 360, 24, 118, 66, 28
+    height, left, top, bottom, gap = 360, 24, 118, 66, 28
+    # A panel is as wide as its bars need, and has its own scale: models differ by a factor of twenty.
+    units = [sum(room(bars) for _, bars in groups) for _, groups in panels]
+    around = 2 * left + gap * (len(panels) - 1) + 40 * len(panels)
+    width = max(900, around + 30 * sum(units))
+    unit_width = (width - around) / sum(units)
     svg = Svg(width, height, title, description)
     rows = [row for _, groups in panels for _, bars in groups for _, row in bars]
     legend(svg, rows)
-    # A panel is as wide as its bars need, and has its own scale: models differ by a factor of twenty.
-    units = [sum(len(bars) + 1 for _, bars in groups) for _, groups in panels]
-    unit_width = (width - 2 * left - gap * (len(panels) - 1) - 40 * len(panels)) / sum(units)
     x = left
     for (panel, groups), count in zip(panels, units):
         x += 40
@@ -182,6 +207,11 @@ def bars_in_panels(title, description, unit, panels):
         x += count * unit_width + gap
     svg.text(24, height - 14, f"Measured {dates(rows)}. {versions(rows)}.", "faint")
     return svg
+
+
+def room(bars):
+    """Widths of a bar that a group takes: its bars and a gap, or its label."""
+    return max(len(bars) + 1, 3)
 
 
 def legend(svg, rows):
@@ -205,21 +235,21 @@ def draw_panel(svg, title, groups, place, unit, bar_width):
         svg.text(x - 6, level + 4, f"{i * step:g}", "faint end")
     middle = y + height / 2
     svg.text(x - 32, middle, unit, "faint middle", f'transform="rotate(-90 {x - 32:.1f} {middle:.1f})"')
-    share = width / sum(len(bars) + 1 for _, bars in groups)
+    share = width / sum(room(bars) for _, bars in groups)
     left = x
     for label, bars in groups:
-        room = share * (len(bars) + 1)
-        start = left + (room - bar_width * len(bars)) / 2
+        own = share * room(bars)
+        start = left + (own - bar_width * len(bars)) / 2
         for i, (engine, row) in enumerate(bars):
             value = float(row["value"])
             bar = height * value / top
             at = start + i * bar_width
             hint = f"{row['engine']}: {value:g} {row['unit']}"
             svg.bar(at + 2, y + height - bar, bar_width - 4, bar, engine, hint)
-            text = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+            text = f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
             svg.text(at + bar_width / 2, y + height - bar - 5, text, "middle own" if engine == "kinglet" else "middle")
-        svg.text(left + room / 2, y + height + 18, label, "middle")
-        left += room
+        svg.text(left + own / 2, y + height + 18, label, "middle")
+        left += own
 
 
 def nice_step(least):
@@ -248,6 +278,8 @@ def roofline(path):
     profile = json.loads(path.read_text())
     machine = profile["machine"]
     emulated = INSTRUCTION_ROOFS.get(machine)
+    if emulated and profile["network"] in FLOAT:
+        emulated = FLOAT_ROOF
     peak, peak_label = emulated or (profile["peak_gmacs"], f"measured peak {profile['peak_gmacs']:.0f} GMAC/s")
     slope = None if emulated else profile["memory_gb_s"]
     unit = "multiply-adds an instruction" if emulated else "GMAC/s"

@@ -9,7 +9,7 @@ use kinglet_kernels::Activation;
 use kinglet_kernels::depth_first::DepthFirst;
 use kinglet_kernels::dwconv::DepthwiseConv2d;
 use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize, Unary};
-use kinglet_kernels::gemm::Conv2d;
+use kinglet_kernels::gemm::{Conv2d, MatMul};
 use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
 use kinglet_kernels::qdwconv::QDepthwiseConv2d;
@@ -24,6 +24,9 @@ use crate::{RuntimeError, StepInfo};
 
 /// The most inputs that a node may have.
 pub(crate) const MAX_INPUTS: usize = 128;
+
+/// Why a kernel of two operands has them.
+const BOTH: &str = "lowering gave the kernel both operands";
 
 /// Where the elements of a tensor lie.
 #[derive(Clone, Debug)]
@@ -60,6 +63,7 @@ pub(crate) enum Kernel {
     Conv2d(Conv2d),
     WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
+    MatMul(MatMul),
     QAveragePool(QAveragePool),
     QMaxPool(QMaxPool),
     AveragePool(AveragePool),
@@ -125,6 +129,9 @@ impl Step {
             Kernel::DepthwiseConv2d(conv) => {
                 operands.each_image(batch, output, |input, _, output| conv.run(pool, input, output));
             }
+            Kernel::MatMul(product) => operands.each_image(batch, output, |first, second, output| {
+                product.run(pool, first, second.expect(BOTH), output, scratch);
+            }),
             Kernel::QAveragePool(pooling) => {
                 operands.each_image(batch, output, |input, _, output| pooling.run(pool, input, output));
             }
@@ -141,7 +148,7 @@ impl Step {
                 add.run(pool, operands.activations(0), operands.activations(1), activations_mut(output));
             }
             Kernel::Binary(binary) => operands.each_image(batch, output, |first, second, output| {
-                binary.run(pool, first, second.expect("lowering gave the kernel both operands"), output);
+                binary.run(pool, first, second.expect(BOTH), output);
             }),
             Kernel::Unary(unary) => unary.run(pool, operands.floats(0), floats_mut(output)),
             Kernel::Lookup(lookup) => lookup.run(pool, operands.activations(0), activations_mut(output)),
@@ -185,6 +192,7 @@ impl Kernel {
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
             Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
+            Kernel::MatMul(kernel) => kernel.kernel_name(),
             Kernel::QAveragePool(kernel) => kernel.kernel_name(),
             Kernel::QMaxPool(kernel) => kernel.kernel_name(),
             Kernel::AveragePool(kernel) => kernel.kernel_name(),
@@ -210,6 +218,7 @@ impl Kernel {
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
             Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::MatMul(kernel) => kernel.scratch_bytes(),
             _ => 0,
         }
     }

@@ -216,6 +216,17 @@ impl Builder {
         self.node(Op::FullyConnected(op), vec![x, weights, bias], None)
     }
 
+    /// Matrices by as many others, by one for all, or by one for each of several.
+    fn mat_mul(&mut self) -> Option<ValueId> {
+        self.dtype = DType::F32;
+        let (rows, depth, columns) = (self.size(1, 30), self.size(0, 70), self.size(1, 70));
+        let stacks = [[vec![2, 3], vec![2, 3]], [vec![3], vec![]], [vec![2, 3], vec![1, 3]], [vec![], vec![2]]];
+        let [first, second] = stacks[self.size(0, 3)].clone();
+        let a = self.input([first, vec![rows, depth]].concat());
+        let b = self.input([second, vec![depth, columns]].concat());
+        self.node(Op::MatMul, vec![a, b], None)
+    }
+
     fn pool(&mut self) -> Option<ValueId> {
         let kernel = [self.size(1, 4), self.size(1, 4)];
         let kind = [PoolKind::Average, PoolKind::Max][self.size(0, 1)];
@@ -365,6 +376,11 @@ fn depthwise_conv2d() {
 #[test]
 fn fully_connected() {
     check("fully_connected", Builder::fully_connected);
+}
+
+#[test]
+fn mat_mul() {
+    check("mat_mul", Builder::mat_mul);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub trait Number: Copy + Default + PartialEq + PartialOrd + 'static {
     fn subtract(self, other: Self) -> Self;
     /// The product.
     fn multiply(self, other: Self) -> Self;
+    /// The product with `factor`, plus `sum`: rounded once for floats.
+    fn multiply_add(self, factor: Self, sum: Self) -> Self;
     /// The quotient, cut toward zero for integers, where division by 0 gives 0.
     fn divide(self, other: Self) -> Self;
     /// What the quotient cut toward zero leaves; of an integer divided by 0, the integer.
@@ -64,6 +66,10 @@ macro_rules! floats {
 
         fn multiply(self, other: $type) -> $type {
             self * other
+        }
+
+        fn multiply_add(self, factor: $type, sum: $type) -> $type {
+            self.mul_add(factor, sum)
         }
 
         fn divide(self, other: $type) -> $type {
@@ -126,6 +132,10 @@ macro_rules! integers {
 
         fn multiply(self, other: $type) -> $type {
             self.wrapping_mul(other)
+        }
+
+        fn multiply_add(self, factor: $type, sum: $type) -> $type {
+            self.wrapping_mul(factor).wrapping_add(sum)
         }
 
         fn divide(self, other: $type) -> $type {

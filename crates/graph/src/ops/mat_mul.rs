@@ -43,7 +43,8 @@ pub(super) fn check(inputs: &[Option<&TensorType>], output: &TensorType) -> Resu
     Ok(())
 }
 
-/// Sums are made in the type that operators compute with, and rounded once; integers wrap around.
+/// Sums are made in the type that operators compute with, by fused multiply-adds from 0 on for floats, and rounded once; integers
+/// wrap around.
 pub(super) fn eval(inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
     let (a, b) = (operand(inputs, 0)?, operand(inputs, 1)?);
     let product = Product::new(a.ty, b.ty, output.ty)?;
@@ -78,8 +79,8 @@ impl<'a> Product<'a> {
             let (a, b) = (&a[i * rows * depth..], &b[j * depth * columns..]);
             for (index, out) in out.iter_mut().enumerate() {
                 let (row, column) = (index / columns, index % columns);
-                let product = |k: usize| a[row * depth + k].widen().multiply(b[k * columns + column].widen());
-                *out = T::narrow((0..depth).fold(T::Wide::ZERO, |sum, k| sum.add(product(k))));
+                let add = |sum, k: usize| a[row * depth + k].widen().multiply_add(b[k * columns + column].widen(), sum);
+                *out = T::narrow((0..depth).fold(T::Wide::ZERO, add));
             }
         }
         Ok(())

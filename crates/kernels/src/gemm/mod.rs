@@ -23,6 +23,7 @@ use crate::simd::ordered;
 use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 
+mod mat_mul;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pieces;
@@ -32,6 +33,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
+pub use mat_mul::MatMul;
 use pieces::Pieces;
 
 /// What the door knows of a row.

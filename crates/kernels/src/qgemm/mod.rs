@@ -259,6 +259,9 @@ impl QConv2d {
             // SAFETY: at one time no two threads of a run have the same index.
             let scratch = unsafe { scratch.slice(thread * each..(thread + 1) * each) };
             let (rows, group, columns) = self.split.task(task);
+            if rows.is_empty() {
+                return;
+            }
             let skipped = rows.start * self.geometry.output[2];
             let residual = residual.map(|residual| &residual[skipped..]);
             let output = output.start().wrapping_add(skipped);

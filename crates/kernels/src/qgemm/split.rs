@@ -8,15 +8,21 @@ use super::{Kernel, Shape};
 /// next to the core.
 const BAND_BYTES: usize = 32 << 10;
 
+/// Rows of a thread for which reading all weights costs time that counts beside multiplying them.
+const FEW_ROWS: usize = 64;
+
 /// The cut of a matrix product into tasks of nearly equal size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
     rows: usize,
     columns: usize,
-    /// Rows of a band; the last one may have fewer.
+    /// Rows of a band; the last one of a share may have fewer.
     pub(super) band: usize,
     /// Columns of a chunk; a group's last one may have fewer.
     chunk: usize,
+    /// Parts of the rows that differ by one row at most, so that a thread has the same part of the image in every layer.
+    shares: usize,
+    /// Bands of each share.
     bands: usize,
     /// Chunks of each group.
     chunks: usize,
@@ -26,40 +32,41 @@ pub(super) struct Split {
 impl Split {
     /// For `rows` output pixels.
     pub(super) fn new(kernel: &Kernel, rows: usize, shape: Shape, threads: usize) -> Split {
-        let tiles = rows.div_ceil(kernel.rows).max(1);
         let panels = shape.columns.div_ceil(kernel.columns).max(1);
         let row_bytes = shape.depth.next_multiple_of(kernel.depth_multiple) * kernel.input.size() + shape.columns;
         let most = (BAND_BYTES / (row_bytes * kernel.rows)).max(1);
-        // With few rows, the threads share the columns: what counts is the work of the one that has most.
-        let by_rows = tiles.div_ceil(threads) * panels * shape.groups;
-        let by_columns = tiles * (panels * shape.groups).div_ceil(threads);
-        let (bands, chunk) = if by_rows <= by_columns {
-            (tiles.div_ceil(most).next_multiple_of(threads), panels)
-        } else {
-            (tiles.div_ceil(most), if shape.groups == 1 { panels.div_ceil(threads) } else { panels })
-        };
-        let (band, chunk) = (tiles.div_ceil(bands) * kernel.rows, chunk * kernel.columns);
+        // Threads that share rows read mostly what they wrote themselves, and each of them all weights. With few rows these
+        // are most of what is read, and tiles of few rows make little of them; then the threads share columns.
+        let few = rows < threads * FEW_ROWS && rows < shape.columns || rows < threads * kernel.rows;
+        let shares = if few && panels * shape.groups >= threads { 1 } else { threads };
+        let chunk = if shares == 1 && shape.groups == 1 { panels.div_ceil(threads) } else { panels };
+        let tiles = rows.div_ceil(shares).div_ceil(kernel.rows).max(1);
+        let (band, chunk) = (tiles.div_ceil(tiles.div_ceil(most)) * kernel.rows, chunk * kernel.columns);
         Split {
             rows,
             columns: shape.columns,
             band,
             chunk,
-            bands: rows.div_ceil(band),
+            shares,
+            bands: rows.div_ceil(shares).div_ceil(band),
             chunks: shape.columns.div_ceil(chunk),
             groups: shape.groups,
         }
     }
 
     pub(super) fn tasks(&self) -> usize {
-        self.bands * self.chunks * self.groups
+        self.shares * self.bands * self.chunks * self.groups
     }
 
-    /// A task's rows, its group, and its columns of that group.
+    /// A task's rows, of which there may be none, its group, and its columns of that group.
     pub(super) fn task(&self, task: usize) -> (Range<usize>, usize, Range<usize>) {
         let (band, part) = (task / (self.chunks * self.groups), task % (self.chunks * self.groups));
+        let (share, band) = (band / self.bands, band % self.bands);
         let (group, chunk) = (part / self.chunks, part % self.chunks);
-        let range = |i: usize, step: usize, end: usize| i * step..end.min((i + 1) * step);
-        (range(band, self.band, self.rows), group, range(chunk, self.chunk, self.columns))
+        let range = |start: usize, step: usize, end: usize| start.min(end)..end.min(start + step);
+        let share = share * self.rows / self.shares..(share + 1) * self.rows / self.shares;
+        let rows = range(share.start + band * self.band, self.band, share.end);
+        (rows, group, range(chunk * self.chunk, self.chunk, self.columns))
     }
 }
 
@@ -85,7 +92,7 @@ mod tests {
                     let mut seen = vec![0; rows * groups * columns];
                     for task in 0..split.tasks() {
                         let (rows, group, columns_of_task) = split.task(task);
-                        assert!(!rows.is_empty() && rows.len() <= split.band && !columns_of_task.is_empty());
+                        assert!(rows.len() <= split.band && !columns_of_task.is_empty());
                         for row in rows {
                             columns_of_task.clone().for_each(|n| seen[(row * groups + group) * columns + n] += 1);
                         }

@@ -41,6 +41,7 @@ pub(super) fn kernel(
         Op::Conv2d(op) => context.conv2d(op, residual)?,
         Op::DepthwiseConv2d(op) => context.depthwise_conv2d(op)?,
         Op::FullyConnected(op) => context.fully_connected(op)?,
+        Op::MatMul => context.mat_mul(),
         Op::Pool2d(op) => context.pool2d(op)?,
         Op::Reduce(op) if op.kind == ReduceKind::Mean => context.mean(op)?,
         Op::Binary(_) => context.binary()?,
@@ -169,6 +170,23 @@ impl<'g> Context<'g> {
         };
         selected.batch = 1;
         Ok(Some(selected))
+    }
+
+    /// A product of floats: of as many matrices by as many others, or of all rows of a stack by one.
+    fn mat_mul(&self) -> Option<Selected> {
+        let (first, second) = (self.input(0), self.input(1));
+        let ([stack @ .., rows, depth], [others @ .., _, columns]) = (&first.shape[..], &second.shape[..]) else {
+            return None;
+        };
+        let count = |stack: &[usize]| stack.iter().product::<usize>();
+        let (batch, rows) = match count(others) {
+            1 => (1, count(stack) * rows),
+            _ if stack == others => (count(stack), *rows),
+            _ => return None,
+        };
+        let kernel = || Kernel::MatMul(gemm::MatMul::new(self.choice, rows, *depth, *columns));
+        let operands = || self.node.inputs.clone();
+        self.is_of_floats().then(|| Selected { kernel: kernel(), operands: operands(), batch })
     }
 
     fn quantized_conv2d(
