@@ -31,6 +31,13 @@ fn open_sizes_are_bound() {
     };
     assert_eq!(input_shape(&file, &sizes(&[("height", 4), ("width", 5)])), [1, 3, 4, 5]);
     assert_eq!(input_shape(&file, &sizes(&[("N", 2), ("x:2", 4), ("x:3", 5)])), [2, 3, 4, 5]);
+    assert_eq!(input_shape(&file, &sizes(&[("x:1", 3), ("height", 4), ("width", 5)])), [1, 3, 4, 5]);
+    let error = message(&file, &sizes(&[("height", 4), ("depth", 5)]));
+    assert_eq!(error, "no axis is called \"depth\"; open are N, height, width");
+    let error = message(&file, &sizes(&[("x:1", 4)]));
+    assert_eq!(error, "tensor \"x\": axis 1 has the size 3, and no other one can be given");
+    let error = message(&relu(&["1", "3"]), &sizes(&[("N", 1)]));
+    assert_eq!(error, "the size of \"N\" cannot be given: the file leaves none open");
     let error = message(&file, &sizes(&[("height", 4)]));
     assert_eq!(error, "tensor \"x\": the file leaves the size of axis 3 open; give it (--dim width=SIZE)");
     let shapes =

@@ -191,9 +191,7 @@ fn background(classes: usize, labels: usize) -> Result<usize> {
         0 => Ok(0),
         _ if labels == classes => Ok(0),
         _ if labels + 1 == classes => Ok(1),
-        _ => Err(VisionError::Model(format!(
-            "{labels} labels for {classes} classes; they must be as many, or one fewer where class 0 is background"
-        ))),
+        _ => Err(VisionError::Labels { labels, classes }),
     }
 }
 

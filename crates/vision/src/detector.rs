@@ -191,9 +191,7 @@ impl Names {
             (labels, Some(classes), Form::ScoredBoxes) if labels + 1 == classes => (1, 0),
             // TensorFlow's lists begin with a name for the background, which the operator leaves out.
             (labels, Some(classes), Form::BoxList) if labels == classes + 1 => (0, 1),
-            (labels, Some(classes), _) => {
-                return Err(VisionError::Model(format!("{labels} labels for {classes} classes; they must be as many")));
-            }
+            (labels, Some(classes), _) => return Err(VisionError::Labels { labels, classes }),
         };
         Ok(Names { labels, background, before })
     }

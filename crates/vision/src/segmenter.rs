@@ -77,11 +77,7 @@ impl Segmenter {
             (_, None) => is_background(&recipe.labels[0]),
             (labels, Some(classes)) if labels == classes => is_background(&recipe.labels[0]),
             (labels, Some(classes)) if labels + 1 == classes => true,
-            (labels, Some(classes)) => {
-                return Err(VisionError::Model(format!(
-                    "{labels} labels for {classes} classes; they must be as many, or one fewer where class 0 is background"
-                )));
-            }
+            (labels, Some(classes)) => return Err(VisionError::Labels { labels, classes }),
         };
         // With a name for each class, a mask need not know whether labels leave the background out.
         let labels = match reading.classes {

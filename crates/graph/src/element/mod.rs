@@ -30,6 +30,8 @@ pub trait Number: Copy + Default + PartialEq + PartialOrd + 'static {
     fn multiply_add(self, factor: Self, sum: Self) -> Self;
     /// The quotient, cut toward zero for integers, where division by 0 gives 0.
     fn divide(self, other: Self) -> Self;
+    /// What the quotient cut toward zero leaves; of an integer divided by 0, the integer.
+    fn remainder(self, other: Self) -> Self;
     /// The power. One of an integer to a negative exponent is cut toward zero, and 0 for 0.
     fn power(self, exponent: Self) -> Self;
     /// The square root, cut to an integer for integers.
@@ -76,6 +78,10 @@ macro_rules! floats {
 
         fn divide(self, other: $type) -> $type {
             self / other
+        }
+
+        fn remainder(self, other: $type) -> $type {
+            self % other
         }
 
         fn power(self, exponent: $type) -> $type {
@@ -138,6 +144,10 @@ macro_rules! integers {
 
         fn divide(self, other: $type) -> $type {
             if other == 0 { 0 } else { self.wrapping_div(other) }
+        }
+
+        fn remainder(self, other: $type) -> $type {
+            if other == 0 { self } else { self.wrapping_rem(other) }
         }
 
         fn power(self, exponent: $type) -> $type {

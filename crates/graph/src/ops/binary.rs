@@ -19,6 +19,10 @@ pub enum BinaryKind {
     Multiply,
     /// a / b; of integers, cut toward zero, and 0 for a division by 0.
     Divide,
+    /// What the division toward zero leaves of a, with its sign; of integers, a for a division by 0.
+    Remainder,
+    /// a − b · ⌊a / b⌋, with the sign of b; of integers, a for a division by 0.
+    Modulo,
     /// The larger.
     Maximum,
     /// The smaller.
@@ -49,6 +53,8 @@ impl BinaryKind {
             BinaryKind::Subtract => "Subtract",
             BinaryKind::Multiply => "Multiply",
             BinaryKind::Divide => "Divide",
+            BinaryKind::Remainder => "Remainder",
+            BinaryKind::Modulo => "Modulo",
             BinaryKind::Maximum => "Maximum",
             BinaryKind::Minimum => "Minimum",
             BinaryKind::Power => "Power",
@@ -76,6 +82,12 @@ impl BinaryKind {
             BinaryKind::Subtract => a.subtract(b),
             BinaryKind::Multiply => a.multiply(b),
             BinaryKind::Divide => a.divide(b),
+            BinaryKind::Remainder => a.remainder(b),
+            BinaryKind::Modulo => {
+                let rest = a.remainder(b);
+                let other_sign = rest != N::ZERO && b != N::ZERO && (rest < N::ZERO) != (b < N::ZERO);
+                if other_sign { rest.add(b) } else { rest }
+            }
             BinaryKind::Maximum if a > b || a.is_nan() => a,
             BinaryKind::Minimum if a < b || a.is_nan() => a,
             BinaryKind::Maximum | BinaryKind::Minimum => b,

@@ -1,7 +1,7 @@
 //! Transposed two-dimensional convolution.
 
 use super::operands::{floats, floats_mut, one_of, operand, rank, required, unchecked};
-use super::product::{cells, check_bias};
+use super::product::{cells, check_bias, check_groups};
 use super::{Activation, Window};
 use crate::{DType, GraphError, MAX_ELEMENTS, TensorMut, TensorRef, TensorType};
 
@@ -24,14 +24,9 @@ pub struct ConvTranspose2d {
 
 impl ConvTranspose2d {
     pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {
-        let x @ [images, height, width, channels] = rank(required(inputs, 0)?, "input")?;
-        let w @ [filters, kernel_height, kernel_width, depth] = rank(required(inputs, 1)?, "weights")?;
-        if self.groups == 0 || depth.checked_mul(self.groups) != Some(channels) || filters % self.groups != 0 {
-            return Err(GraphError::Attribute(format!(
-                "weights {w:?} do not fall into {} groups over an image {x:?}",
-                self.groups
-            )));
-        }
+        let x @ [images, height, width, _] = rank(required(inputs, 0)?, "input")?;
+        let w @ [filters, kernel_height, kernel_width, _] = rank(required(inputs, 1)?, "weights")?;
+        check_groups(x, w, self.groups)?;
         check_bias(inputs, filters)?;
         let size = |axis: usize, image: usize, kernel: usize| {
             let Window { stride, dilation, padding_before, padding_after } = self.window;

@@ -162,7 +162,7 @@ fn charge(budget: &mut Budget, bytes: &[u8], kind: &Kind) -> Result<(), ImportEr
     budget.charge(kind.size)?;
     for field in Fields(bytes) {
         let Some(Field { number, content }) = field else {
-            return Err(ImportError::Damaged("it ends within a field; fetch it again".to_owned()));
+            return Err(ImportError::Damaged("it ends within a field".to_owned()));
         };
         let message = kind.messages.iter().find(|(field, _)| *field == number);
         let numbers = kind.numbers.iter().find(|(field, _)| *field == number).map(|(_, numbers)| *numbers);

@@ -235,5 +235,5 @@ fn follow(file: &[u8], place: usize) -> Result<usize, ImportError> {
 }
 
 fn outside(place: usize) -> ImportError {
-    ImportError::Damaged(format!("what byte {place} refers to does not lie within the file; fetch it again"))
+    ImportError::Damaged(format!("what byte {place} refers to does not lie within the file"))
 }

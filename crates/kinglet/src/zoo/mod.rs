@@ -75,14 +75,13 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 /// The model of this name.
 ///
 /// # Errors
-/// [`Error::UnknownModel`], which lists the names that begin like it, or all.
+/// [`Error::UnknownModel`], with the names that begin like it.
 pub fn find(name: &str) -> Result<&'static Entry, Error> {
     entries().find(|entry| entry.name == name).ok_or_else(|| {
-        let start = name.get(..3).unwrap_or(name);
-        let similar =
-            |entry: &&Entry| entry.name.starts_with(start) || !entries().any(|one| one.name.starts_with(start));
-        let known: Vec<_> = entries().filter(similar).map(|entry| entry.name).collect();
-        Error::UnknownModel { name: name.to_owned(), known: known.join(", ") }
+        let start = name.get(..5).unwrap_or(name);
+        let similar: Vec<_> = entries().map(|entry| entry.name).filter(|known| known.starts_with(start)).collect();
+        let similar = if similar.is_empty() { String::new() } else { format!(" (similar: {})", similar.join(", ")) };
+        Error::UnknownModel { name: name.to_owned(), similar }
     })
 }
 

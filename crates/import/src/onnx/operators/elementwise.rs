@@ -33,6 +33,12 @@ pub fn pow(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Probl
     Ok(vec![b.cast(power, base)?])
 }
 
+/// Mod: with the sign of the divisor, or of the dividend with `fmod`.
+pub fn modulo(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
+    let kind = if op.int_or("fmod", 0)? != 0 { BinaryKind::Remainder } else { BinaryKind::Modulo };
+    binary(b, op, kind)
+}
+
 /// Cast: the attribute `to` is an element type.
 pub fn cast(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
