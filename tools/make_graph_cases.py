@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes crates/graph/tests/data/onnx.json: operators with what ONNX's reference implementation and NumPy answer.
 
-Operators that TensorFlow Lite has as well are in operators.json, which make_operator_cases.py writes. Needs the package `onnx`.
+Operators that TensorFlow Lite has as well are in operators.json, which make_operator_cases.py writes. Needs the package
+`onnx`.
 
     make_graph_cases.py > crates/graph/tests/data/onnx.json
 """
@@ -77,6 +78,12 @@ def binaries():
     for dtype in ("int8", "int32", "uint64"):
         a, b = random(dtype, [4, 5], high=99), np.where(random(dtype, [5]) > 3, 7, 3).astype(dtype)
         add(f"Divide {dtype}", {"kind": "Divide", "activation": "None"}, [a, b], np.trunc(a / b).astype(dtype))
+        add(f"Remainder {dtype}", {"kind": "Remainder", "activation": "None"}, [a, b], np.fmod(a, b))
+        add(f"Modulo {dtype}", {"kind": "Modulo", "activation": "None"}, [a, b], np.mod(a, b))
+        add(f"Modulo {dtype} of a negative", {"kind": "Modulo", "activation": "None"}, [a, -b], np.mod(a, -b))
+    a, b = random("float32", [4, 5], high=99), random("float32", [5], low=1, high=9)
+    for kind, function in {"Remainder": np.fmod, "Modulo": np.mod}.items():
+        add(f"{kind} float32", {"kind": kind, "activation": "None"}, [a, b], function(a, b))
     comparisons = {"Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
                    "GreaterOrEqual": np.greater_equal}
     for kind, function in comparisons.items():
@@ -95,7 +102,7 @@ def unaries():
         "Mish": ({}, "Mish", {}), "Gelu": ({}, "Gelu", {}), "GeluTanh": ({}, "Gelu", {"approximate": "tanh"}),
         "Softplus": ({}, "Softplus", {}), "Reciprocal": ({}, "Reciprocal", {}), "Log": ({}, "Log", {}), "Erf": ({}, "Erf", {}),
         "Abs": ({}, "Abs", {}), "Negate": ({}, "Neg", {}), "Floor": ({}, "Floor", {}), "Ceil": ({}, "Ceil", {}),
-        "Round": ({}, "Round", {}),
+        "Round": ({}, "Round", {}), "Sin": ({}, "Sin", {}), "Cos": ({}, "Cos", {}),
     }
     for kind, (attributes, onnx_kind, onnx_attributes) in kinds.items():
         for dtype in ("float32", "float64", "float16"):

@@ -13,8 +13,8 @@ use crate::{output, report};
 /// Quality of JPEG files that are written, of 100.
 const JPEG_QUALITY: u8 = 90;
 
-/// Answers each picture; one that fails is reported, and the others are answered all the same. `done` says what is done with
-/// them: `classified`.
+/// Answers each picture; one that fails is reported, and the others are answered all the same. `done` says what is done
+/// with them: `classified`.
 pub fn each(images: &[PathBuf], done: &str, mut answer: impl FnMut(&Path) -> Result<()>) -> Result<()> {
     let mut failed = 0;
     for file in images {
@@ -45,14 +45,24 @@ pub enum Drawings {
 }
 
 impl Drawings {
-    /// `path` is a file where it ends like an image, else a folder, which is made.
+    /// `path` is a .png or .jpg file, or else a folder, which is made.
     pub fn to(path: Option<&Path>, images: &[PathBuf]) -> Result<Drawings> {
         let Some(path) = path else { return Ok(Drawings::None) };
         if kind(path).is_some() && !path.is_dir() {
             let count = images.len();
             ensure!(count == 1, "{}: one file cannot hold {count} pictures; give a folder", path.display());
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+            if let Some(folder) = folder {
+                bail!("{}: there is no folder {}; make it first", path.display(), folder.display());
+            }
             return Ok(Drawings::File(path.to_owned()));
         }
+        let other = path.extension().and_then(|ending| ending.to_str()).is_some_and(is_other_image);
+        ensure!(
+            path.is_dir() || !(path.exists() || other),
+            "{}: drawings are PNG or JPEG; give a .png or .jpg file, or a folder",
+            path.display()
+        );
         fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Drawings::Folder { folder: path.to_owned(), taken: HashSet::new() })
     }
@@ -96,6 +106,11 @@ fn kind(path: &Path) -> Option<Kind> {
     }
 }
 
+/// Whether files that end so are images of a kind that is not written.
+fn is_other_image(ending: &str) -> bool {
+    ["avif", "bmp", "gif", "ppm", "tif", "tiff", "webp"].contains(&ending.to_ascii_lowercase().as_str())
+}
+
 /// A name in the folder that no picture before has: the picture's own, as a PNG where it is no JPEG.
 fn free_name(folder: &Path, file: &Path, taken: &mut HashSet<PathBuf>) -> PathBuf {
     let stem = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
@@ -128,6 +143,13 @@ mod tests {
             let message = drawings.save(&picture, &image).unwrap_err().to_string();
             assert!(message.contains("the picture itself"), "{message}");
         }
-        assert!(Drawings::to(Some(Path::new("x.png")), &[picture.clone(), picture]).is_err());
+        let refused =
+            |place: &Path, pictures: &[PathBuf]| Drawings::to(Some(place), pictures).err().unwrap().to_string();
+        let one = std::slice::from_ref(&picture);
+        assert!(refused(Path::new("x.png"), &[picture.clone(), picture.clone()]).contains("give a folder"));
+        assert!(refused(Path::new("x.gif"), one).contains("PNG or JPEG"));
+        assert!(refused(&folder.path().join("none/x.png"), one).contains("there is no folder"));
+        fs::write(folder.path().join("text"), "").unwrap();
+        assert!(refused(&folder.path().join("text"), one).contains("give a .png or .jpg file"));
     }
 }

@@ -1,5 +1,5 @@
-//! `detect` and `segment` on models that see red and blue (`tools/make_color_models.py` makes them), and on what they cannot
-//! use.
+//! `detect` and `segment` on models that see red and blue (`tools/make_color_models.py` makes them), and on what they
+//! cannot use.
 
 mod support;
 
@@ -112,7 +112,7 @@ fn labels_and_the_form_can_be_overruled() {
     let arguments = ["detect", DETECT, picture.to_str().unwrap(), "--labels", labels.to_str().unwrap()];
     assert!(json(&mut command(&arguments))[0].to_string().contains("sapphire"));
     let line = error_line(&mut command(&["detect", DETECT, picture.to_str().unwrap(), "--decoder", "movenet"]));
-    assert!(line.contains("output0 float32 [1, 6, 84]") && line.contains("known: movenet"), "{line}");
+    assert!(line.contains("output0 float32 [1, 6, 84]") && line.contains("not of the form movenet"), "{line}");
     let output = command(&["detect", DETECT, "a.jpg", "--decoder", "yolov99"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     fs::write(&labels, "one\ntwo\nthree\n").unwrap();

@@ -249,6 +249,7 @@ fn inspect_shows_the_model() {
     let expected = [
         "model",
         "description",
+        "architecture",
         "file_bytes",
         "inputs",
         "outputs",

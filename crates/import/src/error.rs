@@ -17,7 +17,7 @@ pub enum ImportError {
         found: String,
     },
     /// The file contradicts its own format: cut short, overwritten, or made by something broken.
-    #[error("the file is damaged: {0}")]
+    #[error("the file is damaged: {0}; fetch it again")]
     Damaged(String),
     /// A tensor is of a kind that is not supported, or its parts do not fit each other.
     #[error("tensor {tensor:?}: {problem}")]

@@ -26,8 +26,8 @@ pub fn recognize(bytes: &[u8]) -> Result<Format, &'static str> {
     if at(4, b"TFL3") {
         return Ok(Format::TfLite);
     }
-    // torch.save begins with this record; TorchScript's archives, which get an error of their own, list it at their end.
-    if at(0, b"PK\x03\x04") && (contains(bytes, b"/data.pkl") || contains(tail(bytes), b"/data.pkl")) {
+    // torch.save begins with this record or with one of /data/; so does TorchScript, which gets an error of its own.
+    if at(0, b"PK\x03\x04") && (contains(bytes, b"/data") || contains(tail(bytes), b"/data.pkl")) {
         return Ok(Format::TorchZip);
     }
     if at(0, TORCH_LEGACY) {
@@ -74,7 +74,8 @@ fn is_safetensors(bytes: &[u8]) -> bool {
     header.first() == Some(&b'{') && u64::from_le_bytes(*length) <= header.len() as u64
 }
 
-/// A protocol buffer that begins as ONNX's ModelProto: field 1, the small number of the IR version, then a field that exists.
+/// A protocol buffer that begins as ONNX's ModelProto: field 1, the small number of the IR version, then a field that
+/// exists.
 fn is_onnx_beginning(bytes: &[u8]) -> bool {
     matches!(bytes, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42 | 0x72, ..])
 }
@@ -125,7 +126,8 @@ mod tests {
             assert!(found.contains(word), "{bytes:?}: {found}");
         }
         for (bytes, format) in [
-            (&b"\x1c\0\0\0TFL3"[..], Format::TfLite),
+            (&b"PK\x03\x04........script/data/0"[..], Format::TorchZip),
+            (b"\x1c\0\0\0TFL3", Format::TfLite),
             (b"PK\x03\x04........archive/data.pkl", Format::TorchZip),
             // A graph and the versions of operators, in either order.
             (b"\x08\x07\x42\x02\x10\x0d\x3a\0", Format::Onnx),

@@ -108,7 +108,7 @@ fn order_is_checked() {
     assert_eq!(error(&file), "tensor \"x\": is made twice");
     let mut file = relu();
     file.outputs = vec![7];
-    assert_eq!(error(&file), "the file is damaged: it refers to tensor 7, but has only 2");
+    assert_eq!(error(&file), "the file is damaged: it refers to tensor 7, but has only 2; fetch it again");
 }
 
 #[test]

@@ -11,12 +11,12 @@ use kinglet_vision::VisionError;
 #[non_exhaustive]
 pub enum Error {
     /// The name is neither a file's nor one of the zoo's.
-    #[error("{name}: no such file, and no model of the zoo has this name; the zoo has {known}")]
+    #[error("{name}: no such file, and no model of the zoo has this name{similar}; `kinglet models` lists all")]
     UnknownModel {
         /// What was asked for.
         name: String,
-        /// The names that there are.
-        known: String,
+        /// The names that begin like it, in words.
+        similar: String,
     },
     /// There is nowhere to keep downloaded models.
     #[error("no home directory to keep models in: set KINGLET_HOME to a directory that you may write")]

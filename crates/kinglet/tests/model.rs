@@ -54,7 +54,9 @@ fn raw_tensors_go_through_a_session() {
 #[test]
 fn names_and_paths_are_told_apart() {
     let load = |name: &str| Model::load(name, &OpenOptions::default(), &mut |_| ()).unwrap_err().to_string();
-    assert!(load("mobilenet_v9").contains("no model of the zoo has this name"), "{}", load("mobilenet_v9"));
+    let unknown = load("mobilenet_v9");
+    assert!(unknown.contains("no model of the zoo has this name (similar: mobilenet_v2, "), "{unknown}");
+    assert!(!load("nothing").contains("similar"), "{}", load("nothing"));
     for path in ["mobilenet_v9.tflite", "./mobilenet_v2"] {
         assert!(load(path).starts_with(&format!("{path}: no such file")), "{}", load(path));
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytemuck::Pod;
 use kinglet_graph::{Op, Tensor, TensorMut, TensorRef, TensorType, View, ViewMut};
 use kinglet_kernels::Activation;
 use kinglet_kernels::depth_first::DepthFirst;
@@ -23,6 +24,9 @@ use crate::{RuntimeError, StepInfo};
 
 /// The most inputs that a node may have.
 pub(crate) const MAX_INPUTS: usize = 128;
+
+/// Why a kernel of two operands has them.
+const BOTH: &str = "lowering gave the kernel both operands";
 
 /// Where the elements of a tensor lie.
 #[derive(Clone, Debug)]
@@ -104,86 +108,48 @@ impl Step {
         let operands = Operands { operands: &self.inputs, inputs, reader };
         let batch = self.batch;
         match &self.kernel {
-            Kernel::QConv2d(conv) => {
-                let residual = operands.get(1).map(bytemuck::cast_slice);
-                each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
-                    let residual = residual.map(|residual| part(residual, image, batch));
-                    conv.run(pool, input, residual, output, scratch);
-                });
-            }
-            Kernel::QWinogradConv2d(conv) => {
-                let residual = operands.get(1).map(bytemuck::cast_slice);
-                each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
-                    let residual = residual.map(|residual| part(residual, image, batch));
-                    conv.run(pool, input, residual, output, scratch);
-                });
-            }
-            Kernel::DepthFirst(convolutions) => {
-                let residual = operands.get(1).map(bytemuck::cast_slice);
-                each_image(batch, operands.activations(0), activations_mut(output), |image, input, output| {
-                    let residual = residual.map(|residual| part(residual, image, batch));
-                    convolutions.run(pool, input, residual, output, scratch);
-                });
-            }
+            Kernel::QConv2d(conv) => operands.each_image(batch, output, |input, residual, output| {
+                conv.run(pool, input, residual, output, scratch);
+            }),
+            Kernel::QWinogradConv2d(conv) => operands.each_image(batch, output, |input, residual, output| {
+                conv.run(pool, input, residual, output, scratch);
+            }),
+            Kernel::DepthFirst(convolutions) => operands.each_image(batch, output, |input, residual, output| {
+                convolutions.run(pool, input, residual, output, scratch);
+            }),
             Kernel::QDepthwiseConv2d(conv) => {
-                each_image(batch, operands.activations(0), activations_mut(output), |_, input, output| {
-                    conv.run(pool, input, output, scratch);
-                });
+                operands.each_image(batch, output, |input, _, output| conv.run(pool, input, output, scratch));
             }
-            Kernel::Conv2d(conv) => {
-                let residual = operands.get(1).map(bytemuck::cast_slice);
-                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
-                    let residual = residual.map(|residual| part(residual, image, batch));
-                    conv.run(pool, input, residual, output, scratch);
-                });
-            }
-            Kernel::WinogradConv2d(conv) => {
-                let residual = operands.get(1).map(bytemuck::cast_slice);
-                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
-                    let residual = residual.map(|residual| part(residual, image, batch));
-                    conv.run(pool, input, residual, output, scratch);
-                });
-            }
+            Kernel::Conv2d(conv) => operands.each_image(batch, output, |input, residual, output| {
+                conv.run(pool, input, residual, output, scratch);
+            }),
+            Kernel::WinogradConv2d(conv) => operands.each_image(batch, output, |input, residual, output| {
+                conv.run(pool, input, residual, output, scratch);
+            }),
             Kernel::DepthwiseConv2d(conv) => {
-                each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    conv.run(pool, input, output);
-                });
+                operands.each_image(batch, output, |input, _, output| conv.run(pool, input, output));
             }
-            Kernel::MatMul(product) => {
-                let second = operands.floats(1);
-                each_image(batch, operands.floats(0), floats_mut(output), |image, first, output| {
-                    product.run(pool, first, part(second, image, batch), output, scratch);
-                });
-            }
+            Kernel::MatMul(product) => operands.each_image(batch, output, |first, second, output| {
+                product.run(pool, first, second.expect(BOTH), output, scratch);
+            }),
             Kernel::QAveragePool(pooling) => {
-                each_image(batch, operands.activations(0), activations_mut(output), |_, input, output| {
-                    pooling.run(pool, input, output);
-                });
+                operands.each_image(batch, output, |input, _, output| pooling.run(pool, input, output));
             }
             Kernel::QMaxPool(pooling) => {
-                each_image(batch, operands.activations(0), activations_mut(output), |_, input, output| {
-                    pooling.run(pool, input, output);
-                });
+                operands.each_image(batch, output, |input, _, output| pooling.run(pool, input, output));
             }
             Kernel::AveragePool(pooling) => {
-                each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    pooling.run(pool, input, output);
-                });
+                operands.each_image(batch, output, |input, _, output| pooling.run(pool, input, output));
             }
             Kernel::MaxPool(pooling) => {
-                each_image(batch, operands.floats(0), floats_mut(output), |_, input, output| {
-                    pooling.run(pool, input, output);
-                });
+                operands.each_image(batch, output, |input, _, output| pooling.run(pool, input, output));
             }
             Kernel::QAdd(add) => {
                 add.run(pool, operands.activations(0), operands.activations(1), activations_mut(output));
             }
-            Kernel::Binary(binary) => {
-                let second = operands.floats(1);
-                each_image(batch, operands.floats(0), floats_mut(output), |image, input, output| {
-                    binary.run(pool, input, part(second, image, batch), output);
-                });
-            }
+            Kernel::Binary(binary) => operands.each_image(batch, output, |first, second, output| {
+                binary.run(pool, first, second.expect(BOTH), output);
+            }),
             Kernel::Unary(unary) => unary.run(pool, operands.floats(0), floats_mut(output)),
             Kernel::Lookup(lookup) => lookup.run(pool, operands.activations(0), activations_mut(output)),
             Kernel::QSoftmax(softmax) => {
@@ -297,6 +263,18 @@ impl<'a> Operands<'a> {
         bytemuck::cast_slice(self.bytes(index))
     }
 
+    /// Calls `run(first, second, output)` for each image of a batch, with its parts of the first operand, of the second where
+    /// there is one, and of the output.
+    fn each_image<T: Pod>(&self, batch: usize, output: &mut [u8], mut run: impl FnMut(&[T], Option<&[T]>, &mut [T])) {
+        let (first, second) = (bytemuck::cast_slice(self.bytes(0)), self.get(1).map(bytemuck::cast_slice));
+        let output: &mut [T] = bytemuck::cast_slice_mut(output);
+        let len = output.len() / batch.max(1);
+        for image in 0..batch {
+            let output = &mut output[image * len..(image + 1) * len];
+            run(part(first, image, batch), second.map(|second| part(second, image, batch)), output);
+        }
+    }
+
     fn tensor(&self, index: usize) -> Option<TensorRef<'a>> {
         let ty = &self.operands[index].as_ref()?.ty;
         Some(TensorRef { ty, view: View::from_bytes(ty.dtype, self.bytes(index)) })
@@ -309,14 +287,6 @@ fn activations_mut(bytes: &mut [u8]) -> &mut [Activation] {
 
 fn floats_mut(bytes: &mut [u8]) -> &mut [f32] {
     bytemuck::cast_slice_mut(bytes)
-}
-
-/// Calls `run(image, input, output)` for each image of a batch.
-fn each_image<I, O>(batch: usize, input: &[I], output: &mut [O], mut run: impl FnMut(usize, &[I], &mut [O])) {
-    let len = output.len() / batch.max(1);
-    for image in 0..batch {
-        run(image, part(input, image, batch), &mut output[image * len..(image + 1) * len]);
-    }
 }
 
 /// The elements of one image of a batch.

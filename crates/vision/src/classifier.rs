@@ -76,7 +76,8 @@ impl Classifier {
     /// A classifier with one thread and the best kernels.
     ///
     /// # Errors
-    /// When the model does not take one picture and give one score a class, or the labels are not as many as its classes.
+    /// When the model does not take one picture and give one score a class, or the labels are not as many as its
+    /// classes.
     pub fn new<'a>(recipe: impl Into<Recipe<'a>>) -> Result<Classifier> {
         Classifier::with_options(recipe, &SessionOptions::default())
     }
@@ -190,9 +191,7 @@ fn background(classes: usize, labels: usize) -> Result<usize> {
         0 => Ok(0),
         _ if labels == classes => Ok(0),
         _ if labels + 1 == classes => Ok(1),
-        _ => Err(VisionError::Model(format!(
-            "{labels} labels for {classes} classes; they must be as many, or one fewer where class 0 is background"
-        ))),
+        _ => Err(VisionError::Labels { labels, classes }),
     }
 }
 

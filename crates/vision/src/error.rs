@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::postprocess::Task;
+use crate::postprocess::{Form, Task};
 use crate::sources::SOURCES;
 
 /// The result of everything in this crate that can fail.
@@ -96,19 +96,38 @@ pub enum VisionError {
     /// The system gave no thread.
     #[error("a thread could not be started: {0}")]
     Thread(io::Error),
-    /// The model does not take one picture, or its labels do not fit it.
+    /// The model does not take one picture.
     #[error("the model cannot be shown pictures: {0}")]
     Model(String),
-    /// What the model gives is nothing that is known of models for pictures.
-    #[error("the model's outputs are of no known form: {found}; known: {known}")]
+    /// There are not as many class names as classes.
+    #[error("{labels} labels for {classes} classes: give a file of as many names, one a line (--labels FILE)")]
+    Labels {
+        /// The names that there are.
+        labels: usize,
+        /// The classes that the model tells apart.
+        classes: usize,
+    },
+    /// What the model gives has the shapes of no form that is recognized.
+    #[error(
+        "the model's outputs have no known form: {found}; where it is one of {}, say which (--decoder FORM)",
+        forms()
+    )]
     UnknownOutputs {
         /// The outputs: name, type, shape.
         found: String,
-        /// The forms that were looked for.
-        known: String,
+    },
+    /// The model's outputs cannot be read in the form that was asked for.
+    #[error("the model's outputs are not of the form {form}, which is {shapes}: {found}")]
+    OtherOutputs {
+        /// The outputs: name, type, shape.
+        found: String,
+        /// What was asked for.
+        form: Form,
+        /// The shapes that it has.
+        shapes: &'static str,
     },
     /// The model is for something else than was asked of it.
-    #[error("this is a {found} model, no {wanted} model: use `kinglet {}`", found.command())]
+    #[error("this is a {found} model, not a {wanted} model: use `kinglet {}`", found.command())]
     OtherTask {
         /// What it is for.
         found: Task,
@@ -128,4 +147,9 @@ impl VisionError {
     pub fn in_file(self, path: impl Into<PathBuf>) -> VisionError {
         VisionError::In { path: path.into(), problem: Box::new(self) }
     }
+}
+
+/// The names of the forms that outputs can have.
+fn forms() -> String {
+    Form::ALL.iter().map(|form| form.name()).collect::<Vec<_>>().join(", ")
 }

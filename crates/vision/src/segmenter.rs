@@ -57,8 +57,8 @@ impl Segmenter {
     /// A segmenter with one thread and the best kernels.
     ///
     /// # Errors
-    /// When the model does not take one picture, its output has no known form of a segmentation model's, or the labels are
-    /// not as many as its classes, or one fewer where class 0 is background.
+    /// When the model does not take one picture, its output has no known form of a segmentation model's, or the labels
+    /// are not as many as its classes, or one fewer where class 0 is background.
     pub fn new<'a>(recipe: impl Into<Recipe<'a>>) -> Result<Segmenter> {
         Segmenter::with_options(recipe, &SessionOptions::default())
     }
@@ -77,11 +77,7 @@ impl Segmenter {
             (_, None) => is_background(&recipe.labels[0]),
             (labels, Some(classes)) if labels == classes => is_background(&recipe.labels[0]),
             (labels, Some(classes)) if labels + 1 == classes => true,
-            (labels, Some(classes)) => {
-                return Err(VisionError::Model(format!(
-                    "{labels} labels for {classes} classes; they must be as many, or one fewer where class 0 is background"
-                )));
-            }
+            (labels, Some(classes)) => return Err(VisionError::Labels { labels, classes }),
         };
         // With a name for each class, a mask need not know whether labels leave the background out.
         let labels = match reading.classes {

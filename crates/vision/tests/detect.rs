@@ -1,6 +1,6 @@
-//! Detectors and segmenters on graphs that answer the same whatever they are shown: each form of outputs is decoded into
-//! pixels of the picture, and what is no known form is refused with what was found. Suppression and interpolation are
-//! compared with torchvision's and PyTorch's (`data/detection.json`, which `tools/make_detection_cases.py` makes).
+//! Detectors and segmenters on graphs that answer the same whatever they are shown: each form of outputs is decoded
+//! into pixels of the picture, and what is no known form is refused with what was found. Suppression and interpolation
+//! are compared with torchvision's and PyTorch's (`data/detection.json`, which `tools/make_detection_cases.py` makes).
 
 use std::sync::Arc;
 
@@ -199,7 +199,8 @@ fn lists_of_boxes_are_read_in_both_orders() {
     assert_box(found[0].bounds, [64.0, 16.0, 128.0, 48.0]);
 }
 
-/// As TensorFlow Lite's importer makes them of the operator that ends SSD models; TensorFlow 2 lists the parts in another order.
+/// As TensorFlow Lite's importer makes them of the operator that ends SSD models; TensorFlow 2 lists the parts in
+/// another order.
 #[test]
 fn the_parts_of_an_ssd_model_are_found_in_any_order() {
     let mut graph = graph(&[1, 64, 64, 3], &[]);

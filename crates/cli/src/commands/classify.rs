@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use console::style;
 use kinglet::kernels::table::Choice;
@@ -57,7 +57,8 @@ struct Answer<'a> {
 impl Classify {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
+        let mut classifier =
+            Classifier::with_options(&model, &common.session(Choice::Best)).with_context(|| self.model.clone())?;
         each(&self.images, "classified", |file| {
             let answer = self.answer(&mut classifier, file)?;
             if common.json { output::json(&answer) } else { print(&answer) }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use console::style;
 use kinglet::kernels::table::Choice;
@@ -65,7 +65,8 @@ struct Answer<'a> {
 impl Detect {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.pictures.load(&self.model, &self.sizes)?;
-        let mut detector = Detector::with_options(&model, self.objects.options(), &common.session(Choice::Best))?;
+        let mut detector = Detector::with_options(&model, self.objects.options(), &common.session(Choice::Best))
+            .with_context(|| self.model.clone())?;
         let mut drawings = Drawings::to(self.output.as_deref(), &self.images)?;
         each(&self.images, "looked through", |file| answer(&mut detector, file, common.json, &mut drawings))
     }

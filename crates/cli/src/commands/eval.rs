@@ -62,7 +62,8 @@ struct Accuracy {
 impl Eval {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut classifier = Classifier::with_options(&model, &common.session(Choice::Best))?;
+        let mut classifier =
+            Classifier::with_options(&model, &common.session(Choice::Best)).with_context(|| self.model.clone())?;
         let samples = dataset::open(&self.data, model.labels(), classifier.classes())?;
         let samples = dataset::spread(samples, self.limit.map_or(usize::MAX, |limit| limit as usize));
         if let Some(beyond) = samples.iter().find(|sample| sample.class >= classifier.classes()) {

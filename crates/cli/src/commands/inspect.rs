@@ -21,7 +21,12 @@ mod passes;
   kinglet inspect model.onnx --passes
 
 Operators are shown as they run: after optimization, with those that are computed together joined by +. \
-MMAC: millions of multiply-adds. Quantized tensors mean (q - zero) * scale.")]
+MMAC: millions of multiply-adds. Quantized tensors mean (q - zero) * scale.
+
+With --json: model, description, architecture (of a file of parameters, else null), file_bytes, inputs and outputs \
+(name and type: dtype, shape, scale, zero_point), nodes (node, op, kernel, multiply_adds, output: its type), \
+multiply_adds, parameters, arena_bytes (activations), weights_bytes; with --passes: model, before and after (nodes, \
+operators, text), passes (pass, rewrites, precision, nodes, operators).")]
 pub struct Inspect {
     /// A model file, or a name that `kinglet models` lists
     model: String,
@@ -38,6 +43,7 @@ pub struct Inspect {
 struct Report<'a> {
     model: &'a str,
     description: &'a str,
+    architecture: Option<&'static str>,
     file_bytes: u64,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
@@ -121,6 +127,7 @@ fn report<'a>(model: &'a Model, session: &Session) -> Report<'a> {
     Report {
         model: model.name(),
         description: model.description(),
+        architecture: model.architecture(),
         file_bytes: model.file_bytes(),
         inputs: session.inputs().iter().map(tensor).collect(),
         outputs: session.outputs().iter().map(tensor).collect(),
@@ -133,7 +140,9 @@ fn report<'a>(model: &'a Model, session: &Session) -> Report<'a> {
 }
 
 fn print(report: &Report<'_>) -> Result<()> {
-    output::line(format!("{}, {}", output::plain(report.model), output::bytes(report.file_bytes)))?;
+    let architecture = report.architecture.map_or_else(String::new, |name| format!(" ({name})"));
+    let size = output::bytes(report.file_bytes);
+    output::line(format!("{}{architecture}, {size}", output::plain(report.model)))?;
     if !report.description.is_empty() {
         output::line(output::plain(report.description))?;
     }

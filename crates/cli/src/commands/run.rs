@@ -50,7 +50,8 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
-    /// Use the plain, slow executor that the fast one is checked against: for a quantized model both give the same bytes
+    /// Use the plain, slow executor that the fast one is checked against: for a quantized model both give the same
+    /// bytes
     #[arg(long)]
     reference: bool,
 
@@ -137,6 +138,11 @@ fn read_inputs(graph: &Graph, arguments: &[String]) -> Result<Vec<Tensor>> {
     let mut tensors = vec![None; names.len()];
     for argument in arguments {
         let (index, file) = named(argument, &names, "input")?;
+        if let Some((name, _)) = file.split_once('=')
+            && !Path::new(file).exists()
+        {
+            bail!("the model has no input {name}; it has {}", names.join(", "));
+        }
         ensure!(tensors[index].is_none(), "the input {} is given twice", names[index]);
         let tensor = read_input(graph, graph.inputs[index], Path::new(file)).with_context(|| file.to_owned())?;
         tensors[index] = Some(tensor);

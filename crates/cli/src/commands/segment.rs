@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use console::style;
 use kinglet::kernels::table::Choice;
@@ -61,7 +61,8 @@ struct Answer<'a> {
 impl Segment {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.pictures.load(&self.model, &self.sizes)?;
-        let mut segmenter = Segmenter::with_options(&model, &common.session(Choice::Best))?;
+        let mut segmenter =
+            Segmenter::with_options(&model, &common.session(Choice::Best)).with_context(|| self.model.clone())?;
         let mut drawings = Drawings::to(self.output.as_deref(), &self.images)?;
         each(&self.images, "segmented", |file| answer(&mut segmenter, file, common.json, &mut drawings))
     }

@@ -29,14 +29,9 @@ pub struct DepthwiseConv2d {
 
 impl Conv2d {
     pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {
-        let x @ [images, height, width, channels] = rank(required(inputs, 0)?, "input")?;
-        let w @ [filters, kernel_height, kernel_width, depth] = rank(required(inputs, 1)?, "weights")?;
-        if self.groups == 0 || depth.checked_mul(self.groups) != Some(channels) || filters % self.groups != 0 {
-            return Err(GraphError::Attribute(format!(
-                "weights {w:?} do not fall into {} groups over an image {x:?}",
-                self.groups
-            )));
-        }
+        let x @ [images, height, width, _] = rank(required(inputs, 0)?, "input")?;
+        let w @ [filters, kernel_height, kernel_width, _] = rank(required(inputs, 1)?, "weights")?;
+        product::check_groups(x, w, self.groups)?;
         product::check_bias(inputs, filters)?;
         let [out_height, out_width] = self.window.output_size([height, width], [kernel_height, kernel_width])?;
         Ok(vec![images, out_height, out_width, filters])

@@ -1,19 +1,20 @@
 //! Transposed two-dimensional convolution.
 
 use super::operands::{floats, floats_mut, one_of, operand, rank, required, unchecked};
-use super::product::{cells, check_bias};
+use super::product::{cells, check_bias, check_groups};
 use super::{Activation, Window};
 use crate::{DType, GraphError, MAX_ELEMENTS, TensorMut, TensorRef, TensorType};
 
-/// Transposed convolution, as Zeiler et al. use it ("Deconvolutional Networks", 2010): each input pixel adds its channels
-/// times the kernel to a window of the output. Input pixel y lies at row `y · stride − padding_before` of the output, so that
-/// the padding cuts rows off the result, which has `(height − 1) · stride + extent − padding + output_padding` of them.
+/// Transposed convolution, as Zeiler et al. use it ("Deconvolutional Networks", 2010): each input pixel adds its
+/// channels times the kernel to a window of the output. Input pixel y lies at row `y · stride − padding_before` of the
+/// output, so that the padding cuts rows off the result, which has `(height − 1) · stride + extent − padding +
+/// output_padding` of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConvTranspose2d {
     /// How the kernel moves over the output.
     pub window: Window,
-    /// Rows below and columns right of what the windows reach: they hold the bias alone. Less than the larger of stride and
-    /// dilation.
+    /// Rows below and columns right of what the windows reach: they hold the bias alone. Less than the larger of stride
+    /// and dilation.
     pub output_padding: [usize; 2],
     /// Channels fall into this many groups of equal size; each output channel reads those of its own group.
     pub groups: usize,
@@ -23,14 +24,9 @@ pub struct ConvTranspose2d {
 
 impl ConvTranspose2d {
     pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {
-        let x @ [images, height, width, channels] = rank(required(inputs, 0)?, "input")?;
-        let w @ [filters, kernel_height, kernel_width, depth] = rank(required(inputs, 1)?, "weights")?;
-        if self.groups == 0 || depth.checked_mul(self.groups) != Some(channels) || filters % self.groups != 0 {
-            return Err(GraphError::Attribute(format!(
-                "weights {w:?} do not fall into {} groups over an image {x:?}",
-                self.groups
-            )));
-        }
+        let x @ [images, height, width, _] = rank(required(inputs, 0)?, "input")?;
+        let w @ [filters, kernel_height, kernel_width, _] = rank(required(inputs, 1)?, "weights")?;
+        check_groups(x, w, self.groups)?;
         check_bias(inputs, filters)?;
         let size = |axis: usize, image: usize, kernel: usize| {
             let Window { stride, dilation, padding_before, padding_after } = self.window;

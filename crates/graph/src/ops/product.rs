@@ -65,6 +65,17 @@ fn check_depth(x: &TensorType, w: &TensorType, depth: usize) -> Result<(), Graph
     Ok(())
 }
 
+/// Checks that an image's channels, and the filters of `[filters, height, width, channels]`, fall into so many groups.
+pub(super) fn check_groups(image: [usize; 4], weights: [usize; 4], groups: usize) -> Result<(), GraphError> {
+    let ([_, _, _, channels], [filters, _, _, depth]) = (image, weights);
+    if groups == 0 || depth.checked_mul(groups) != Some(channels) || filters % groups != 0 {
+        return Err(GraphError::Attribute(format!(
+            "weights {weights:?} do not fall into {groups} groups over an image {image:?}"
+        )));
+    }
+    Ok(())
+}
+
 /// Checks that a bias, where there is one, has one element for each output channel.
 pub(super) fn check_bias(inputs: &[Option<&TensorType>], channels: usize) -> Result<(), GraphError> {
     match inputs.get(2).copied().flatten() {
@@ -105,8 +116,8 @@ impl Windows {
         ((first as usize).min(end)..end, start)
     }
 
-    /// For every output element, in order: from `start(channel)`, `product(sum, x index, weight index, channel)` over the taps
-    /// inside the image, rows first, then columns, then channels; then `store(output index, channel, sum)`.
+    /// For every output element, in order: from `start(channel)`, `product(sum, x index, weight index, channel)` over
+    /// the taps inside the image, rows first, then columns, then channels; then `store(output index, channel, sum)`.
     fn each<A: Copy>(
         &self,
         start: impl Fn(usize) -> A,

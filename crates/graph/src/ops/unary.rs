@@ -1,7 +1,7 @@
 //! Elementwise functions of one tensor.
 
-use super::Activation;
 use super::operands::{float_or_quantized, one_of, operand, required, unchecked, unsupported};
+use super::{Activation, clamp};
 use crate::element::Number;
 use crate::tensor::{Slices, each_number};
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, fmath, qmath};
@@ -49,8 +49,8 @@ pub enum Unary {
     Silu,
     /// x · tanh(ln(1 + exp(x))) (Misra, "Mish: a self regularized non-monotonic activation function", 2019)
     Mish,
-    /// x · Φ(x), Φ being the distribution function of the standard normal distribution (Hendrycks and Gimpel, "Gaussian error
-    /// linear units", 2016)
+    /// x · Φ(x), Φ being the distribution function of the standard normal distribution (Hendrycks and Gimpel, "Gaussian
+    /// error linear units", 2016)
     Gelu,
     /// x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))), an approximation of the former
     GeluTanh,
@@ -68,6 +68,10 @@ pub enum Unary {
     Log,
     /// The error function.
     Erf,
+    /// The sine of radians.
+    Sin,
+    /// The cosine of radians.
+    Cos,
     /// The distance from 0; of integers, too, where it wraps around.
     Abs,
     /// −x; of integers, too, where it wraps around.
@@ -82,11 +86,11 @@ pub enum Unary {
     Not,
 }
 
-/// The function of floats of one width, by the portable mathematics of the crate `libm`, and of the exponential `gate` in the logistic
-/// function. The clamps are another matter.
+/// The function of floats of one width, by the portable mathematics of the crate `libm`, and of the exponential `gate`
+/// in the logistic function. The clamps are another matter.
 macro_rules! real_function {
     ($unary:expr, $x:ident, $type:ident, $clip:expr, $gate:path, $exp:ident, $expm1:ident, $log:ident, $log1p:ident,
-        $tanh:ident, $erf:ident) => {
+        $tanh:ident, $erf:ident, $sin:ident, $cos:ident) => {
         match $unary {
             Unary::Relu => $clip(Activation::Relu),
             Unary::Relu6 => $clip(Activation::Relu6),
@@ -116,6 +120,8 @@ macro_rules! real_function {
             Unary::Exp => libm::$exp($x),
             Unary::Log => libm::$log($x),
             Unary::Erf => libm::$erf($x),
+            Unary::Sin => libm::$sin($x),
+            Unary::Cos => libm::$cos($x),
             Unary::Abs => $x.abs(),
             Unary::Negate => -$x,
             Unary::Floor => $x.floor(),
@@ -164,6 +170,8 @@ impl Unary {
             Unary::Exp => "Exp",
             Unary::Log => "Log",
             Unary::Erf => "Erf",
+            Unary::Sin => "Sin",
+            Unary::Cos => "Cos",
             Unary::Abs => "Abs",
             Unary::Negate => "Negate",
             Unary::Floor => "Floor",
@@ -187,16 +195,16 @@ impl Unary {
     /// The function on floats.
     pub fn float(&self, x: f32) -> f32 {
         let clip = |activation: Activation| activation.clamp(x);
-        real_function!(*self, x, f32, clip, fmath::exp, expf, expm1f, logf, log1pf, tanhf, erff)
+        real_function!(*self, x, f32, clip, fmath::exp, expf, expm1f, logf, log1pf, tanhf, erff, sinf, cosf)
     }
 
     /// The function in double precision, for the tables of 8-bit values as well.
     fn double(&self, x: f64) -> f64 {
         let clip = |activation: Activation| {
             let (min, max) = activation.bounds();
-            x.max(min.into()).min(max.into())
+            clamp(x, min.into(), max.into())
         };
-        real_function!(*self, x, f64, clip, libm::exp, exp, expm1, log, log1p, tanh, erf)
+        real_function!(*self, x, f64, clip, libm::exp, exp, expm1, log, log1p, tanh, erf, sin, cos)
     }
 
     pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {

@@ -13,6 +13,7 @@ use crate::ImportError;
 /// Adds the inputs that the graph will be given, and those that the caller makes constants.
 pub fn add(builder: &mut Builder<'_>, inputs: &[ValueInfoProto], options: &Options<'_>) -> Result<(), ImportError> {
     require_known_names(inputs, options)?;
+    require_open_sizes(inputs, options)?;
     let mut sizes = options.sizes.clone();
     for input in inputs {
         let name = &input.name;
@@ -44,6 +45,51 @@ fn require_known_names(inputs: &[ValueInfoProto], options: &Options<'_>) -> Resu
             Err(ImportError::Tensor { tensor: unknown.clone(), problem })
         }
     }
+}
+
+/// Demands that each size that the caller gives is one that the file leaves open, or says itself.
+fn require_open_sizes(inputs: &[ValueInfoProto], options: &Options<'_>) -> Result<(), ImportError> {
+    let mut sizes = options.sizes.clone();
+    let mut open = Vec::new();
+    for input in inputs {
+        let dims = tensor_type(input).ok().and_then(|ty| ty.shape.as_ref()).map_or(&[][..], |shape| &shape.dim);
+        for (axis, dim) in dims.iter().enumerate() {
+            let place = format!("{}:{axis}", input.name);
+            match fixed(dim) {
+                Some(size) if sizes.get(&place).is_some_and(|given| i64::try_from(*given) != Ok(size)) => {
+                    let problem = format!("axis {axis} has the size {size}, and no other one can be given");
+                    return Err(ImportError::Tensor { tensor: input.name.clone(), problem });
+                }
+                Some(_) => {}
+                None => {
+                    let symbol = symbol(dim);
+                    symbol.and_then(|symbol| sizes.remove(symbol));
+                    let name = symbol.unwrap_or(&place);
+                    if !open.iter().any(|open| open == name) {
+                        open.push(name.to_owned());
+                    }
+                }
+            }
+            sizes.remove(&place);
+        }
+    }
+    match sizes.keys().next() {
+        None => Ok(()),
+        Some(name) if open.is_empty() => {
+            Err(ImportError::Version(format!("the size of {name:?} cannot be given: the file leaves none open")))
+        }
+        Some(name) => Err(ImportError::Version(format!("no axis is called {name:?}; open are {}", open.join(", ")))),
+    }
+}
+
+/// The size of an axis, where the file gives it.
+fn fixed(dim: &Dimension) -> Option<i64> {
+    dim.dim_value.filter(|value| *value >= 0)
+}
+
+/// The name of an axis, where it has one.
+fn symbol(dim: &Dimension) -> Option<&str> {
+    dim.dim_param.as_deref().filter(|symbol| !symbol.is_empty())
 }
 
 fn tensor_type(input: &ValueInfoProto) -> Result<&TensorTypeProto, String> {
@@ -86,9 +132,9 @@ fn shape(name: &str, ty: &TensorTypeProto, sizes: &mut BTreeMap<String, usize>) 
     let mut shape = Vec::new();
     for (axis, dim) in dims.iter().enumerate() {
         let place = format!("{name}:{axis}");
-        let symbol = dim.dim_param.as_deref().filter(|symbol| !symbol.is_empty());
+        let symbol = symbol(dim);
         let bound = sizes.get(&place).or_else(|| symbol.and_then(|symbol| sizes.get(symbol))).copied();
-        let size = match (dim.dim_value.filter(|value| *value >= 0), bound) {
+        let size = match (fixed(dim), bound) {
             (Some(size), _) => size,
             (None, Some(bound)) => i64::try_from(bound).unwrap_or(i64::MAX),
             (None, None) if axis == 0 => 1,

@@ -369,12 +369,10 @@ impl<'a> Ports<'a> {
             format!("{} {} {:?}", value.name, value.ty.dtype, value.ty.shape)
         };
         let found = self.graph.outputs.iter().map(|id| output(*id)).collect::<Vec<_>>().join(", ");
-        let forms = match &asked {
-            Some(form) => std::slice::from_ref(form),
-            None => Form::ALL,
-        };
-        let known = forms.iter().map(|form| format!("{form} {}", form.shapes())).collect::<Vec<_>>().join("; ");
-        VisionError::UnknownOutputs { found, known }
+        match asked {
+            Some(form) => VisionError::OtherOutputs { found, form, shapes: form.shapes() },
+            None => VisionError::UnknownOutputs { found },
+        }
     }
 }
 

@@ -110,7 +110,8 @@ pub struct Live {
 impl Live {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut recognizer = Recognizer::new(&model, self.objects.options(), &common.session(Choice::Best))?;
+        let mut recognizer = Recognizer::new(&model, self.objects.options(), &common.session(Choice::Best))
+            .with_context(|| self.model.clone())?;
         let source = sources::open(&self.source, &self.source_options())?;
         let mut hub = Hub::new(about(&model, &recognizer));
         let server = if self.no_web { None } else { Some(Server::start(self.listen, self.access(), hub.clone())?) };
