@@ -5,10 +5,10 @@
     cargo build --release -p kinglet-cli
     venv/bin/python tools/compare_torchvision.py [NETWORK ...]
 
-The networks are the eleven of PyTorch's table for the Raspberry Pi, with seeded random weights and statistics: what matters is that
-the same numbers come out, not what they mean. Each is exported by both of PyTorch's exporters, and for several versions of
-ONNX's operators. Prints a row an export: the furthest that an output is from ONNX Runtime's, as a part of the largest output.
-Exits with 1 if one is further than 1e-4.
+The networks are the eleven of PyTorch's table for the Raspberry Pi, with seeded random weights and statistics: what
+matters is that the same numbers come out, not what they mean. Each is exported by both of PyTorch's exporters, and for
+several versions of ONNX's operators. Prints a row an export: the furthest that an output is from ONNX Runtime's, as a
+part of the largest output. Exits with 1 if one is further than 1e-4.
 """
 
 import logging

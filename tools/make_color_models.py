@@ -3,9 +3,9 @@
     python3 -m venv venv && venv/bin/pip install onnx==1.23.2
     venv/bin/python tools/make_color_models.py crates/cli/tests/data
 
-`colors_detect.onnx` has the outputs of YOLOv8 for an input of 64 × 64: on grids of 8, 16 and 32 pixels, a cell's scores are how
-red and how blue it is on average, its box is itself. `colors_segment.onnx` gives a score for gray, red and blue of each cell of
-4 pixels. Both have the metadata that Ultralytics writes.
+`colors_detect.onnx` has the outputs of YOLOv8 for an input of 64 × 64: on grids of 8, 16 and 32 pixels, a cell's scores
+are how red and how blue it is on average, its box is itself. `colors_segment.onnx` gives a score for gray, red and blue
+of each cell of 4 pixels. Both have the metadata that Ultralytics writes.
 """
 
 import os

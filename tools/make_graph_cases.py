@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes crates/graph/tests/data/onnx.json: operators with what ONNX's reference implementation and NumPy answer.
 
-Operators that TensorFlow Lite has as well are in operators.json, which make_operator_cases.py writes. Needs the package `onnx`.
+Operators that TensorFlow Lite has as well are in operators.json, which make_operator_cases.py writes. Needs the package
+`onnx`.
 
     make_graph_cases.py > crates/graph/tests/data/onnx.json
 """

@@ -4,9 +4,10 @@
     python3 -m venv venv && venv/bin/pip install onnx==1.23.2 onnxruntime==1.32.0
     venv/bin/python tools/make_onnx_cases.py crates/import/tests/data
 
-Each group of operators becomes a model of one input with an output for each of them. For the model NAME.onnx, NAME.in.npy holds an
-input and NAME.out.npy the elements of all outputs, one after another. `crates/import/tests/cases.rs` compares, and the tests of
-hostile files mutate the models. The `onnx` package's own tests of single operators are run by `tools/onnx-node-tests`.
+Each group of operators becomes a model of one input with an output for each of them. For the model NAME.onnx,
+NAME.in.npy holds an input and NAME.out.npy the elements of all outputs, one after another.
+`crates/import/tests/cases.rs` compares, and the tests of hostile files mutate the models. The `onnx` package's own
+tests of single operators are run by `tools/onnx-node-tests`.
 """
 
 import os
@@ -22,7 +23,7 @@ class Graph:
     """Nodes and constants of a model that is being written."""
 
     def __init__(self):
-        self.nodes, self.constants, self.outputs = [], [], []
+        self.nodes, self.constants, self.outputs, self.functions = [], [], [], []
         self.random = np.random.default_rng(7)
 
     def constant(self, values, typed=False):
@@ -127,6 +128,71 @@ def quantized(g):
     g.give("MatMulInteger", [q, g.constant(g.random.integers(-127, 128, (6, 2)).astype(np.int8)), zero])
 
 
+def q_operators(g):
+    """The operators on integers that ONNX Runtime's quantizer writes."""
+    bytes_of = {np.int8: g.random.integers(-127, 128, (9, 6, 6)), np.uint8: g.random.integers(0, 256, (9, 6, 6))}
+    for kind, zero_point in ((np.int8, -5), (np.uint8, 120)):
+
+        def parameters(scale, zero_point):
+            return [g.constant(np.array(scale, np.float32)), g.constant(np.array(zero_point, kind))]
+
+        def give(operator, inputs, **attributes):
+            g.give(operator, inputs, domain="com.microsoft", **attributes)
+
+        own, other = parameters(0.02, zero_point), parameters(0.05, zero_point + 7)
+        x = [g.add("QuantizeLinear", ["x", *own]), *own]
+        constant = [g.constant(bytes_of[kind][None, :4].astype(kind)), *other]
+        give("QLinearAdd", [*x, *constant, *parameters(0.06, zero_point)])
+        give("QLinearMul", [*x, *constant, *parameters(0.04, zero_point)])
+        give("QLinearConcat", [*parameters(0.05, zero_point), *x, *constant], axis=1)
+        give("QLinearLeakyRelu", [*x, *other], alpha=0.2)
+        give("QLinearSigmoid", [*x, *parameters(1 / 256, 0 if kind == np.uint8 else -128)])
+        give("QLinearSoftmax", [*x, *parameters(1 / 256, 0 if kind == np.uint8 else -128)], axis=1, opset=13)
+        give("QLinearAveragePool", [*x, *other], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        give("QLinearGlobalAveragePool", [*x, *parameters(0.01, zero_point)])
+        rows = [g.add("Flatten", [x[0]], axis=2), *own]
+        weights = [g.constant(g.random.integers(-127, 128, (5, 36)).astype(np.int8))]
+        weights += [g.constant(np.linspace(0.01, 0.03, 5, dtype=np.float32)), g.constant(np.zeros(5, np.int8))]
+        bias = g.constant(g.random.integers(-900, 900, 5).astype(np.int32))
+        give("QGemm", [*rows, *weights, bias, *parameters(0.2, zero_point)], transB=1, alpha=1.0)
+        zero = g.constant(np.array(zero_point, kind))
+        filters = g.constant(g.random.integers(0, 256, (3, 4, 3, 3)).astype(np.uint8))
+        g.give("ConvInteger", [x[0], filters, zero, g.constant(np.array(117, np.uint8))], pads=[1, 1, 1, 1])
+        columns = g.constant(g.random.integers(-127, 128, (6, 5)).astype(np.int8))
+        g.give("MatMulInteger", [x[0], columns, zero, g.constant(np.arange(-2, 3).astype(np.int8))])
+
+
+def tensorflow(g):
+    """As converters from TensorFlow write: channels last between transposes, ReLU6 as Max and Min, padding before."""
+    scale, zero = g.constant(np.array(0.02, np.float32)), g.constant(np.array(131, np.uint8))
+    q = g.add("QuantizeLinear", ["x", scale, zero])
+    x = g.add("Transpose", [g.add("DequantizeLinear", [q, scale, zero])], perm=[0, 2, 3, 1])
+    x = g.add("Pad", [x, g.constant(np.array([0, 0, 0, 0, 0, 1, 1, 0]))])
+    x = g.add("Transpose", [x], perm=[0, 3, 1, 2])
+    weights = g.constant(g.random.integers(0, 256, (5, 4, 3, 3)).astype(np.uint8))
+    own = [g.constant(np.array(0.01, np.float32)), g.constant(np.array(126, np.uint8))]
+    x = g.add("Conv", [x, g.add("DequantizeLinear", [weights, *own])], strides=[2, 2])
+    x = g.add("Transpose", [x], perm=[0, 2, 3, 1])
+    x = g.add("Max", [x, g.constant(np.float32(0))])
+    x = g.add("Min", [g.constant(np.float32(6)), x])
+    six = [g.constant(np.array(6 / 255, np.float32)), g.constant(np.array(0, np.uint8))]
+    g.give("QuantizeLinear", [x, *six])
+
+
+def functions(g):
+    """Functions of the model's own, one of which calls another, with an attribute that is handed on."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    scaled = helper.make_node("Constant", [], ["factor"])
+    scaled.attribute.append(onnx.AttributeProto(name="value_float", ref_attr_name="by", type=onnx.AttributeProto.FLOAT))
+    scale = [scaled, helper.make_node("Mul", ["a", "factor"], ["b"])]
+    inner = helper.make_node("Scale", ["n"], ["s"], domain="own")
+    inner.attribute.append(onnx.AttributeProto(name="by", ref_attr_name="factor", type=onnx.AttributeProto.FLOAT))
+    block = [helper.make_node("Relu", ["x"], ["n"]), inner, helper.make_node("Add", ["s", "x"], ["y"])]
+    g.functions.append(helper.make_function("own", "Scale", ["a"], ["b"], scale, opsets, ["by"]))
+    g.functions.append(helper.make_function("own", "Block", ["x"], ["y"], block, opsets, ["factor"]))
+    g.give("Block", [g.add("Block", ["x"], domain="own", factor=0.5)], domain="own", factor=-2.0)
+
+
 GROUPS = {
     "onnx-convolution": (convolution, 17),
     "onnx-pooling": (pooling, 19),
@@ -135,6 +201,9 @@ GROUPS = {
     "onnx-resize": (resize, 18),
     "onnx-shapes": (shapes, 13),
     "onnx-quantized": (quantized, 13),
+    "onnx-q-operators": (q_operators, 13),
+    "onnx-tensorflow": (tensorflow, 13),
+    "onnx-functions": (functions, 17),
 }
 
 
@@ -142,11 +211,13 @@ def main(folder):
     for name, (build, opset) in GROUPS.items():
         graph = Graph()
         build(graph)
+        domains = [""] + sorted({node.domain for node in graph.nodes} - {""})
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 6, 6])
         outputs = [helper.make_empty_tensor_value_info(output) for output in graph.outputs]
         model = helper.make_model(
             helper.make_graph(graph.nodes, name, [x], outputs, graph.constants),
-            opset_imports=[helper.make_opsetid("", opset)],
+            opset_imports=[helper.make_opsetid(domain, opset if domain == "" else 1) for domain in domains],
+            functions=graph.functions,
             ir_version=8,
             producer_name="tools/make_onnx_cases.py",
         )

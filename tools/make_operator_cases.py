@@ -1,7 +1,8 @@
-"""Makes crates/graph/tests/data/operators.json: what TensorFlow Lite's own reference kernels answer, one operator a case.
+"""Makes crates/graph/tests/data/operators.json: what TensorFlow Lite's own reference kernels answer, one operator a
+case.
 
-Each case is a model of one operator, written here with LiteRT's schema, fed with seeded random numbers, and run by LiteRT
-with its reference kernels. The file holds the operator in Kinglet's words, its inputs, and LiteRT's output.
+Each case is a model of one operator, written here with LiteRT's schema, fed with seeded random numbers, and run by
+LiteRT with its reference kernels. The file holds the operator in Kinglet's words, its inputs, and LiteRT's output.
 
     python3 -m venv /tmp/litert && /tmp/litert/bin/pip install ai-edge-litert==2.3.0 numpy==2.4.6
     /tmp/litert/bin/python tools/make_operator_cases.py > crates/graph/tests/data/operators.json

@@ -1,10 +1,11 @@
-"""Makes small models that end in TFLite_Detection_PostProcess, with what LiteRT answers, for crates/import/tests/cases.rs.
+"""Makes small models that end in TFLite_Detection_PostProcess, with what LiteRT answers, for
+crates/import/tests/cases.rs.
 
     python3 -m venv venv && venv/bin/pip install ai-edge-litert==2.3.0 numpy==2.4.6
     venv/bin/python tools/make_ssd_cases.py crates/import/tests/data
 
-The one input holds boxes and scores side by side, which two slices take apart; anchors are constant. Scores have few values,
-so that equal ones occur.
+The one input holds boxes and scores side by side, which two slices take apart; anchors are constant. Scores have few
+values, so that equal ones occur.
 """
 
 import os

@@ -1,11 +1,13 @@
-"""Makes small TensorFlow Lite models of every operator that Kinglet reads, with what TensorFlow's own interpreter answers.
+"""Makes small TensorFlow Lite models of every operator that Kinglet reads, with what TensorFlow's own interpreter
+answers.
 
     python -m venv venv && venv/bin/pip install tensorflow-cpu
     venv/bin/python tools/make_tflite_cases.py crates/import/tests/data [GROUP-TYPE ...]
 
-Each group of functions of one input becomes a model with an output for each function, in several types: float32, float16
-weights, int8 weights under float activations ("dynamic"), and int8 throughout. For the model NAME.tflite, NAME.in.npy holds an
-input and NAME.out.npy the elements of all outputs, one after another. `crates/import/tests/cases.rs` compares.
+Each group of functions of one input becomes a model with an output for each function, in several types: float32,
+float16 weights, int8 weights under float activations ("dynamic"), and int8 throughout. For the model NAME.tflite,
+NAME.in.npy holds an input and NAME.out.npy the elements of all outputs, one after another.
+`crates/import/tests/cases.rs` compares.
 """
 
 import os

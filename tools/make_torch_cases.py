@@ -1,9 +1,9 @@
 """Makes a folder of PyTorch checkpoints and of what PyTorch answers, for crates/kinglet/tests/torch_cases.rs.
 
-Every architecture that Kinglet knows, by each library that names its parameters in a way of its own, with random weights and with the
-batch statistics that these give random images. ARCHITECTURE-LIBRARY is the name of a case; it has the endings .pth (zip
-format), .legacy.pth (the format before 1.6), .half.pth (float16, inside a training checkpoint, from nn.DataParallel),
-.safetensors, .in.npy and, computed in double precision, .out.npy.
+Every architecture that Kinglet knows, by each library that names its parameters in a way of its own, with random
+weights and with the batch statistics that these give random images. ARCHITECTURE-LIBRARY is the name of a case; it has
+the endings .pth (zip format), .legacy.pth (the format before 1.6), .half.pth (float16, inside a training checkpoint,
+from nn.DataParallel), .safetensors, .in.npy and, computed in double precision, .out.npy.
 
     python3 -m venv /tmp/torch && /tmp/torch/bin/pip install torch torchvision timm safetensors numpy
     /tmp/torch/bin/python tools/make_torch_cases.py FOLDER [CASE ...]

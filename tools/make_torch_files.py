@@ -1,5 +1,5 @@
-"""Makes crates/import/tests/data/torch: checkpoints of one small network that has a layer of each kind, in each of PyTorch's ways
-to save them, and what PyTorch answers.
+"""Makes crates/import/tests/data/torch: checkpoints of one small network that has a layer of each kind, in each of
+PyTorch's ways to save them, and what PyTorch answers.
 
     python3 -m venv /tmp/torch && /tmp/torch/bin/pip install torch safetensors numpy
     /tmp/torch/bin/python tools/make_torch_files.py crates/import/tests/data/torch

@@ -1,5 +1,5 @@
-//! Any bytes are read as a checkpoint or as safetensors of a small network, or refused; what is read is sound before and after
-//! the passes, and no larger than its file justifies.
+//! Any bytes are read as a checkpoint or as safetensors of a small network, or refused; what is read is sound before
+//! and after the passes, and no larger than its file justifies.
 #![no_main]
 
 use kinglet_graph::passes;

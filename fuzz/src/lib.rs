@@ -1,7 +1,7 @@
 //! What every target asks of the importer.
 
-/// Any bytes are read as a model or refused; what is read is sound before and after the passes, and no larger than its file
-/// justifies.
+/// Any bytes are read as a model or refused; what is read is sound before and after the passes, and no larger than its
+/// file justifies.
 pub fn import(bytes: &[u8]) {
     let Ok(mut model) = kinglet_import::import(bytes, "fuzzed") else { return };
     let constants = model.graph.values.iter().filter_map(|value| value.constant.as_ref());

@@ -32,8 +32,8 @@ const KINDS: [(&str, DType); 12] = [
     ("u8", DType::U64),
 ];
 
-/// The type that elements of a type have in a file: their own, or where NumPy has none like it, the smallest of its types
-/// that holds their values.
+/// The type that elements of a type have in a file: their own, or where NumPy has none like it, the smallest of its
+/// types that holds their values.
 pub fn stored_type(dtype: DType) -> DType {
     match dtype {
         own if KINDS.iter().any(|(_, known)| *known == own) => own,

@@ -13,8 +13,8 @@ use crate::{output, report};
 /// Quality of JPEG files that are written, of 100.
 const JPEG_QUALITY: u8 = 90;
 
-/// Answers each picture; one that fails is reported, and the others are answered all the same. `done` says what is done with
-/// them: `classified`.
+/// Answers each picture; one that fails is reported, and the others are answered all the same. `done` says what is done
+/// with them: `classified`.
 pub fn each(images: &[PathBuf], done: &str, mut answer: impl FnMut(&Path) -> Result<()>) -> Result<()> {
     let mut failed = 0;
     for file in images {

@@ -1,5 +1,5 @@
-//! `detect` and `segment` on models that see red and blue (`tools/make_color_models.py` makes them), and on what they cannot
-//! use.
+//! `detect` and `segment` on models that see red and blue (`tools/make_color_models.py` makes them), and on what they
+//! cannot use.
 
 mod support;
 

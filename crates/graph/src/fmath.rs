@@ -1,9 +1,10 @@
 //! Functions of floats whose every operation is fixed, so that vector kernels can give the same bits on every CPU.
 
-/// e to the x, to about one unit in the last place, for x between −87 and 88; beyond, what it is at these bounds. NaN stays.
+/// e to the x, to about one unit in the last place, for x between −87 and 88; beyond, what it is at these bounds. NaN
+/// stays.
 ///
-/// x is n · ln 2 + r with an integer n, and exp(r) a polynomial: the method and the coefficients of the Cephes library's `expf`
-/// (Moshier, 1989), with fused multiply-adds.
+/// x is n · ln 2 + r with an integer n, and exp(r) a polynomial: the method and the coefficients of the Cephes
+/// library's `expf` (Moshier, 1989), with fused multiply-adds.
 pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     // Added and taken away again, this rounds to an integer, ties to even.

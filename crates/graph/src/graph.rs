@@ -101,8 +101,8 @@ impl Graph {
         consumers
     }
 
-    /// Checks that every id exists, that each value has one maker and is made before it is read, that constants fit their
-    /// types, and that every operator accepts its inputs and gives the types that its outputs claim to have.
+    /// Checks that every id exists, that each value has one maker and is made before it is read, that constants fit
+    /// their types, and that every operator accepts its inputs and gives the types that its outputs claim to have.
     pub fn validate(&self) -> Result<(), GraphError> {
         let structure = |message: String| Err(GraphError::Structure(message));
         let known = |id: &ValueId| id.0 < self.values.len();

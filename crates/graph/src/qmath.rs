@@ -1,13 +1,15 @@
 //! The numeric contract: every formula of quantized arithmetic, defined once.
 //!
 //! A real value is (q − zero point) · scale. Products are accumulated in `i32` exactly, then requantized by one `f32`
-//! multiplication, one rounding to the nearest integer with ties to even, and a clamp. Each formula fixes the order of its
-//! float operations, and uses only those that IEEE 754 defines to the bit (no fused multiply-add, no platform's `exp`), so
-//! that every kernel on every CPU gives the same bytes. Simulation in training and quantization calls these functions.
+//! multiplication, one rounding to the nearest integer with ties to even, and a clamp. Each formula fixes the order of
+//! its float operations, and uses only those that IEEE 754 defines to the bit (no fused multiply-add, no platform's
+//! `exp`), so that every kernel on every CPU gives the same bytes. Simulation in training and quantization calls these
+//! functions.
 
 use crate::{DType, GraphError, Quantization, TensorType, ops::Activation};
 
-/// The multiplier that takes an accumulator at scale `input · weight` to the output's scale. (XNNPACK uses the same order.)
+/// The multiplier that takes an accumulator at scale `input · weight` to the output's scale. (XNNPACK uses the same
+/// order.)
 pub fn product_multiplier(input_scale: f32, weight_scale: f32, output_scale: f32) -> f32 {
     input_scale * weight_scale / output_scale
 }
@@ -19,8 +21,9 @@ pub fn mean_multiplier(input_scale: f32, output_scale: f32, count: usize) -> f32
 
 /// Rounds to the nearest integer, ties to even, adds the zero point and clamps to `min..=max`.
 ///
-/// The upper bound is applied to the float: CPUs disagree on what a float beyond `i32` converts to. The result is the same,
-/// since `max − zero_point` is an integer that `f32` holds. NaN, which only a float model can bring, becomes the zero point.
+/// The upper bound is applied to the float: CPUs disagree on what a float beyond `i32` converts to. The result is the
+/// same, since `max − zero_point` is an integer that `f32` holds. NaN, which only a float model can bring, becomes the
+/// zero point.
 pub fn round_and_clamp(x: f32, zero_point: i32, min: i32, max: i32) -> i32 {
     let bounded = if x > (max - zero_point) as f32 { (max - zero_point) as f32 } else { x };
     (bounded.round_ties_even() as i32).saturating_add(zero_point).max(min)
@@ -273,8 +276,8 @@ impl MeanParameters {
         })
     }
 
-    /// The mean under a pooling's window. Where input and output have one scale, it is one of the integers themselves, and
-    /// ties, which are frequent then, round up: so does TensorFlow Lite.
+    /// The mean under a pooling's window. Where input and output have one scale, it is one of the integers themselves,
+    /// and ties, which are frequent then, round up: so does TensorFlow Lite.
     pub fn of_pool(
         input: &TensorType,
         output: &TensorType,
@@ -291,8 +294,8 @@ impl MeanParameters {
     }
 }
 
-/// Bilinear interpolation between four neighbours (top left, top right, bottom left, bottom right): first along each row,
-/// then between the rows. `down` and `right` are the distances from the top left one, 0 to 1.
+/// Bilinear interpolation between four neighbours (top left, top right, bottom left, bottom right): first along each
+/// row, then between the rows. `down` and `right` are the distances from the top left one, 0 to 1.
 pub fn interpolate([tl, tr, bl, br]: [f32; 4], down: f32, right: f32) -> f32 {
     let top = tl * (1.0 - right) + tr * right;
     let bottom = bl * (1.0 - right) + br * right;
@@ -367,8 +370,8 @@ pub fn softmax_table(scale: f32, beta: f32) -> [u32; 256] {
     std::array::from_fn(|d| (libm::exp(-(d as f64) * step) * f64::from(1u32 << 30)).round_ties_even() as u32)
 }
 
-/// One softmax output from its table entry and the sum of all entries: `clamp(round(entry / sum / scale) + zero_point)`,
-/// divided in `f64`.
+/// One softmax output from its table entry and the sum of all entries: `clamp(round(entry / sum / scale) +
+/// zero_point)`, divided in `f64`.
 pub fn softmax_output(entry: u32, sum: u64, scale: f32, zero_point: i32, min: i32, max: i32) -> i32 {
     let probability = f64::from(entry) / sum as f64;
     round_and_clamp((probability / f64::from(scale)) as f32, zero_point, min, max)

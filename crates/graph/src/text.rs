@@ -21,7 +21,8 @@ impl Display for TensorType {
     }
 }
 
-/// Inputs, then nodes in execution order, then outputs. Values that several names share are told apart by their numbers.
+/// Inputs, then nodes in execution order, then outputs. Values that several names share are told apart by their
+/// numbers.
 impl Display for Graph {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         for id in &self.inputs {

@@ -350,7 +350,8 @@ fn any_numbers_make_detections() {
         op.eval(&operands, &mut [output.as_mut()]).unwrap();
         let Data::F32(rows) = output.data() else { unreachable!() };
         let count = rows[400 * 6];
-        // Each box once, or each class of each box once, as far as there is room, but for what is no number or too small.
+        // Each box once, or each class of each box once, as far as there is room, but for what is no number or too
+        // small.
         assert_eq!(count, if per_class { 400.0 } else { 300.0 });
         let scores: Vec<f32> = rows.chunks_exact(6).take(count as usize).map(|row| row[5]).collect();
         assert!(scores.is_sorted_by(|a, b| a >= b) && scores[0].is_infinite(), "{scores:?}");

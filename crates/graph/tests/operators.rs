@@ -1,5 +1,6 @@
 //! Every operator against what TensorFlow Lite's reference kernels answer, `data/operators.json`, which
-//! `tools/make_operator_cases.py` makes, and what ONNX's reference and NumPy answer, `data/onnx.json` by `tools/make_graph_cases.py`. Quantized results may differ by one step, where the other engine uses fixed point.
+//! `tools/make_operator_cases.py` makes, and what ONNX's reference and NumPy answer, `data/onnx.json` by
+//! `tools/make_graph_cases.py`. Quantized results may differ by one step, where the other engine uses fixed point.
 
 mod cases;
 

@@ -17,8 +17,8 @@ pub fn shortened(name: &str) -> &str {
     &name[..end.unwrap_or(0)]
 }
 
-/// The memory that a file of some size may ask for. Parts of it can be referred to more than once, so a small file could
-/// otherwise describe a large model; real files refer to nearly everything once.
+/// The memory that a file of some size may ask for. Parts of it can be referred to more than once, so a small file
+/// could otherwise describe a large model; real files refer to nearly everything once.
 #[derive(Debug)]
 pub struct Budget {
     left: usize,

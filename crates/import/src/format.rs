@@ -74,7 +74,8 @@ fn is_safetensors(bytes: &[u8]) -> bool {
     header.first() == Some(&b'{') && u64::from_le_bytes(*length) <= header.len() as u64
 }
 
-/// A protocol buffer that begins as ONNX's ModelProto: field 1, the small number of the IR version, then a field that exists.
+/// A protocol buffer that begins as ONNX's ModelProto: field 1, the small number of the IR version, then a field that
+/// exists.
 fn is_onnx_beginning(bytes: &[u8]) -> bool {
     matches!(bytes, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42 | 0x72, ..])
 }

@@ -1,9 +1,9 @@
 //! Reads model files into Kinglet's graph.
 //!
-//! [`import`] takes the bytes of a file, recognizes the format by its content, and gives a [`Model`] whose graph is valid;
-//! [`import_with`] also binds what an ONNX file leaves open.
-//! Nothing here opens files, and nothing trusts them: whatever the bytes are, the answer is a model or an [`ImportError`],
-//! and the memory it takes is bounded by their number. A new format is a module beside [`onnx`], [`tflite`] and [`torch`], and a line in `format`.
+//! [`import`] takes the bytes of a file, recognizes the format by its content, and gives a [`Model`] whose graph is
+//! valid; [`import_with`] also binds what an ONNX file leaves open. Nothing here opens files, and nothing trusts them:
+//! whatever the bytes are, the answer is a model or an [`ImportError`], and the memory it takes is bounded by their
+//! number. A new format is a module beside [`onnx`], [`tflite`] and [`torch`], and a line in `format`.
 
 #![forbid(unsafe_code)]
 
@@ -43,8 +43,8 @@ pub fn import(bytes: &[u8], name: &str) -> Result<Model, ImportError> {
 }
 
 /// Reads a model of any supported format, with sizes, shapes and values bound as the caller says. Those are ONNX's; a
-/// TensorFlow Lite file leaves nothing open but the batch, which is 1, and one of parameters the image's size and, if need be,
-/// the architecture.
+/// TensorFlow Lite file leaves nothing open but the batch, which is 1, and one of parameters the image's size and, if
+/// need be, the architecture.
 ///
 /// # Errors
 /// Also when something is bound in a model that leaves nothing open.

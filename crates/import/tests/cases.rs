@@ -1,6 +1,6 @@
-//! Small models of every operator, made by TensorFlow's converter (`tools/make_tflite_cases.py`), against the answers of its
-//! interpreter, and ONNX models (`tools/make_onnx_cases.py`) against those of ONNX Runtime. `KINGLET_TFLITE_CASES` may name a
-//! directory of more such cases.
+//! Small models of every operator, made by TensorFlow's converter (`tools/make_tflite_cases.py`), against the answers
+//! of its interpreter, and ONNX models (`tools/make_onnx_cases.py`) against those of ONNX Runtime.
+//! `KINGLET_TFLITE_CASES` may name a directory of more such cases.
 
 mod common;
 
@@ -53,8 +53,8 @@ fn problems(path: &Path) -> Vec<String> {
     problems
 }
 
-/// Quantized answers may be a step apart, as rounding differs; where float activations meet int8 weights, TensorFlow rounds the
-/// activations to int8 as well, and Kinglet does not.
+/// Quantized answers may be a step apart, as rounding differs; where float activations meet int8 weights, TensorFlow
+/// rounds the activations to int8 as well, and Kinglet does not.
 fn difference(output: &Tensor, wanted: &[f64], dynamic: bool) -> Option<String> {
     let largest = wanted.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
     let allowed = match output.ty().dtype {

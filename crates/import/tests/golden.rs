@@ -1,4 +1,5 @@
-//! Real models on real photographs: the reference executor answers what LiteRT answered, and for ONNX what ONNX Runtime did.
+//! Real models on real photographs: the reference executor answers what LiteRT answered, and for ONNX what ONNX Runtime
+//! did.
 
 mod common;
 

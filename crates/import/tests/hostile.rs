@@ -1,4 +1,5 @@
-//! Files that were cut, flipped, spliced and overwritten: each is read or refused, never a panic, and what is read is sound.
+//! Files that were cut, flipped, spliced and overwritten: each is read or refused, never a panic, and what is read is
+//! sound.
 //!
 //! A case is made from its number alone. `KINGLET_FUZZ_CASES` sets how many are tried.
 

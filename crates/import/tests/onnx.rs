@@ -5,50 +5,9 @@ use std::collections::BTreeMap;
 use kinglet_graph::{DType, Tensor};
 use kinglet_import::{ExternalData, ImportError, Options, import, import_with};
 
-/// A field of a protocol buffer that has a length.
-fn field(number: u8, content: impl AsRef<[u8]>) -> Vec<u8> {
-    let content = content.as_ref();
-    let mut bytes = vec![number << 3 | 2];
-    let mut length = content.len();
-    while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    bytes.extend(content);
-    bytes
-}
-
-/// A field that is a small number.
-fn number(number: u8, value: u8) -> Vec<u8> {
-    assert!(value < 0x80);
-    vec![number << 3, value]
-}
-
-/// A float tensor's name and type; a size is a number or a name.
-fn value(name: &str, sizes: &[&str]) -> Vec<u8> {
-    let dimension = |size: &&str| match size.parse::<u8>() {
-        Ok(size) => field(1, number(1, size)),
-        Err(_) => field(1, field(2, size)),
-    };
-    let shape: Vec<u8> = sizes.iter().flat_map(dimension).collect();
-    let tensor = [number(1, 1), field(2, shape)].concat();
-    [field(1, name), field(2, field(1, tensor))].concat()
-}
-
-fn node(operator: &str, inputs: &[&str], output: &str) -> Vec<u8> {
-    let inputs: Vec<u8> = inputs.iter().flat_map(|name| field(1, name)).collect();
-    [inputs, field(2, output), field(4, operator)].concat()
-}
-
-/// A model of these nodes, which reads `x` and the other inputs and gives `y`.
-fn model(version: u8, nodes: &[Vec<u8>], inputs: &[Vec<u8>], constants: &[Vec<u8>]) -> Vec<u8> {
-    let mut graph: Vec<u8> = nodes.iter().flat_map(|node| field(1, node)).collect();
-    graph.extend(constants.iter().flat_map(|tensor| field(5, tensor)));
-    graph.extend(inputs.iter().flat_map(|input| field(11, input)));
-    graph.extend(field(12, field(1, "y")));
-    [number(1, 8), field(7, graph), field(8, number(2, version))].concat()
-}
+#[path = "common/onnx.rs"]
+mod file;
+use file::{field, model, node, number, value};
 
 fn relu(sizes: &[&str]) -> Vec<u8> {
     model(13, &[node("Relu", &["x"], "y")], &[value("x", sizes)], &[])

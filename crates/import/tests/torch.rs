@@ -1,4 +1,5 @@
-//! Checkpoints and safetensors of a small network (`tools/make_torch_files.py`) against PyTorch's answers, and what is refused.
+//! Checkpoints and safetensors of a small network (`tools/make_torch_files.py`) against PyTorch's answers, and what is
+//! refused.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Every row of `gemm`, and of `winograd` where a session takes it, on the convolutions of MobileNetV2 1.0, ResNet-18 and
-//! ResNet-50 at 224, one thread. An "item" is one multiply-add of the convolution's definition.
+//! Every row of `gemm`, and of `winograd` where a session takes it, on the convolutions of MobileNetV2 1.0, ResNet-18
+//! and ResNet-50 at 224, one thread. An "item" is one multiply-add of the convolution's definition.
 //!
 //! `cargo bench -p kinglet-kernels --bench gemm [FILTER]`
 
@@ -19,8 +19,8 @@ fn main() {
     divan::main();
 }
 
-/// The convolutions of a network: height and width of the output, window, stride, input channels, output channels, whether a
-/// residual is added, and how many such layers there are.
+/// The convolutions of a network: height and width of the output, window, stride, input channels, output channels,
+/// whether a residual is added, and how many such layers there are.
 type Layers = &'static [(usize, usize, usize, usize, usize, bool, usize)];
 
 const MOBILENET_V2: Layers = &[
@@ -141,7 +141,8 @@ struct Job {
     scratch: AlignedBytes,
 }
 
-/// Input, residual and output, for all layers of a network: as in a session, whose tensors take the places of earlier ones.
+/// Input, residual and output, for all layers of a network: as in a session, whose tensors take the places of earlier
+/// ones.
 struct Tensors([Aligned<f32>; 3]);
 
 impl Tensors {

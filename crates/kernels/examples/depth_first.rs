@@ -1,9 +1,11 @@
-//! The wide inverted residuals of MobileNetV2 1.0 at 224, layer by layer and depth first, on one thread: how long each takes.
+//! The wide inverted residuals of MobileNetV2 1.0 at 224, layer by layer and depth first, on one thread: how long each
+//! takes.
 //!
 //!     cargo run --release -p kinglet-kernels --example depth_first
 //!
-//! With `layers` or `depth-first` it runs each just once in that one way, to be counted by cachegrind, here with the caches of
-//! a Cortex-A72 (Raspberry Pi 4: 32 KiB for data, 1 MiB for four cores). Valgrind knows no AVX-512: kernels are those of AVX2.
+//! With `layers` or `depth-first` it runs each just once in that one way, to be counted by cachegrind, here with the
+//! caches of a Cortex-A72 (Raspberry Pi 4: 32 KiB for data, 1 MiB for four cores). Valgrind knows no AVX-512: kernels
+//! are those of AVX2.
 //!
 //!     valgrind --tool=cachegrind --cache-sim=yes --D1=32768,2,64 --LL=1048576,16,64 \
 //!         target/release/examples/depth_first layers

@@ -42,7 +42,8 @@ impl Isa {
         Isa::ALL.into_iter().find(|isa| isa.name() == name)
     }
 
-    /// Whether it adds nothing to a plainer one but products of bytes, so that families without such have no row for it.
+    /// Whether it adds nothing to a plainer one but products of bytes, so that families without such have no row for
+    /// it.
     pub fn adds_byte_products_only(self) -> bool {
         matches!(self, Isa::AvxVnni | Isa::Avx512Vnni | Isa::NeonDot)
     }

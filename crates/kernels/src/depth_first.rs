@@ -1,7 +1,8 @@
 //! Depth first: a quantized convolution, a depthwise one and a pointwise one, as in inverted residuals, band by band.
 //!
 //! What lies between the three is several times as wide as what goes in and comes out. Layer by layer it is written to
-//! memory and read again; here a few rows of it are made, used and overwritten while they are in the cache next to the core:
+//! memory and read again; here a few rows of it are made, used and overwritten while they are in the cache next to the
+//! core:
 //!
 //! 1. The first convolution makes the rows that the next windows lack, in a ring of rows.
 //! 2. The depthwise convolution makes a few rows of them.
@@ -39,8 +40,8 @@ pub struct DepthFirst {
 }
 
 impl DepthFirst {
-    /// Whether convolutions can run so: `first`, if there is one, makes the input of `depthwise`, and `last`, if there is
-    /// one, reads just its output.
+    /// Whether convolutions can run so: `first`, if there is one, makes the input of `depthwise`, and `last`, if there
+    /// is one, reads just its output.
     pub fn fits(first: Option<&QConv2d>, depthwise: &QDepthwiseConv2d, last: Option<&QConv2d>) -> bool {
         let geometry = depthwise.geometry();
         first.is_none_or(|first| !first.adds() && first.geometry().output == geometry.input)

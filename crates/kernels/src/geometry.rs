@@ -57,7 +57,8 @@ impl Geometry {
         (first..end).map(move |tap| (tap, at + tap * dilation - padding))
     }
 
-    /// Whether each output pixel is a function of the input pixel at the same place: a plain matrix product over pixels.
+    /// Whether each output pixel is a function of the input pixel at the same place: a plain matrix product over
+    /// pixels.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
             && self.stride == [1, 1]

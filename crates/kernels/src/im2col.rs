@@ -44,7 +44,8 @@ pub(crate) fn window_len(geometry: &Geometry) -> usize {
     geometry.kernel[0] * geometry.kernel[1] * (geometry.input[2] / geometry.groups)
 }
 
-/// Writes the part of the windows `xs` that comes from one line of the input: the vertical tap `tap` of the windows at `y`.
+/// Writes the part of the windows `xs` that comes from one line of the input: the vertical tap `tap` of the windows at
+/// `y`.
 #[expect(clippy::too_many_arguments, reason = "the loop body of `gather`, which has nearly as many")]
 fn gather_line<T: Copy>(
     geometry: &Geometry,
@@ -101,8 +102,8 @@ fn copy_runs<T: Copy>(from: &[T], to: &mut [T], steps: [usize; 2], len: usize, c
     unsafe { copy_runs_unchecked(from.as_ptr(), to.as_mut_ptr(), steps, len, count) };
 }
 
-/// [`copy_runs`] from and to places that the caller has checked. A short run is two moves that overlap, where `memcpy` would
-/// be a call.
+/// [`copy_runs`] from and to places that the caller has checked. A short run is two moves that overlap, where `memcpy`
+/// would be a call.
 ///
 /// # Safety
 /// All runs can be read or written, and no destination overlaps a source.

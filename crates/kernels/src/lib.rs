@@ -1,12 +1,12 @@
 //! Kinglet's CPU kernels: slices in, slices out.
 //!
 //! Each folder is one family of kernels. Its `mod.rs` is the safe door: it checks sizes, splits the work over the
-//! [`threads::ThreadPool`] and holds the [`table::Table`] of rows; `scalar.rs` is the plain row that every other one must
-//! equal bit for bit; then comes one file an instruction set, or `vector.rs`, one for all of them over the sixteen lanes of
-//! `simd`. This crate holds nearly all of the project's `unsafe` code.
+//! [`threads::ThreadPool`] and holds the [`table::Table`] of rows; `scalar.rs` is the plain row that every other one
+//! must equal bit for bit; then comes one file an instruction set, or `vector.rs`, one for all of them over the sixteen
+//! lanes of `simd`. This crate holds nearly all of the project's `unsafe` code.
 //!
-//! Quantized activations are stored as [`Activation`]: `u8` on x86-64, because its 8-bit dot product multiplies unsigned
-//! by signed bytes, and `i8` elsewhere. Zero points and clamping bounds given to a kernel are in that domain.
+//! Quantized activations are stored as [`Activation`]: `u8` on x86-64, because its 8-bit dot product multiplies
+//! unsigned by signed bytes, and `i8` elsewhere. Zero points and clamping bounds given to a kernel are in that domain.
 
 pub mod cpu;
 pub mod depth_first;

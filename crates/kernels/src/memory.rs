@@ -1,5 +1,5 @@
-//! Memory for tensors: buffers aligned to a cache line, and an arena of which several parts can be read while others are
-//! written, checked instead of trusted.
+//! Memory for tensors: buffers aligned to a cache line, and an arena of which several parts can be read while others
+//! are written, checked instead of trusted.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -44,8 +44,8 @@ impl<T: Pod> Aligned<T> {
         Aligned { allocation: Some(allocation), start, len }
     }
 
-    /// Room for the buffer wherever its first cache line begins. The allocation's own alignment is small, because only then
-    /// does the system's allocator hand out memory that is zero already, untouched until it is used.
+    /// Room for the buffer wherever its first cache line begins. The allocation's own alignment is small, because only
+    /// then does the system's allocator hand out memory that is zero already, untouched until it is used.
     fn layout(len: usize) -> Layout {
         let bytes = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(ALIGNMENT));
         let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, align_of::<T>()).ok());
@@ -168,7 +168,8 @@ impl Arena {
         &mut self.bytes[range]
     }
 
-    /// Mutable slices of the ranges `writes`, and a reader of the rest: an operator's outputs and scratch, and its inputs.
+    /// Mutable slices of the ranges `writes`, and a reader of the rest: an operator's outputs and scratch, and its
+    /// inputs.
     ///
     /// # Panics
     /// When a range is not inside the arena or overlaps another.
@@ -180,8 +181,8 @@ impl Arena {
         }
         let start = self.bytes.start;
         let slices = writes.each_ref().map(|range| {
-            // SAFETY: the range is inside the arena, which stays borrowed mutably as long as the slices live. It overlaps
-            // no other range of `writes`, and the reader gives out nothing that overlaps one.
+            // SAFETY: the range is inside the arena, which stays borrowed mutably as long as the slices live. It
+            // overlaps no other range of `writes`, and the reader gives out nothing that overlaps one.
             unsafe { std::slice::from_raw_parts_mut(start.add(range.start).as_ptr(), range.len()) }
         });
         (slices, Reader { start, len, writes, arena: PhantomData })

@@ -53,8 +53,8 @@ impl Requantize<'_> {
     }
 }
 
-/// Sums that [`reach`] less far than this, scaled, can be requantized without regard to what this CPU's conversion does to
-/// floats too large for it.
+/// Sums that [`reach`] less far than this, scaled, can be requantized without regard to what this CPU's conversion does
+/// to floats too large for it.
 pub(crate) const NEAR: f32 = (1u32 << 30) as f32;
 
 /// How far from 0 a scaled sum of products of `weights` can be. What is far from the limits of an integer type needs no
@@ -94,8 +94,8 @@ impl Output {
         Output { zero_point, min, max }
     }
 
-    /// The bounds of the scaled sum, before rounding. CPUs disagree about what a float beyond 2³¹ converts to; clamped to
-    /// these integers first, which changes no result, it never comes to that.
+    /// The bounds of the scaled sum, before rounding. CPUs disagree about what a float beyond 2³¹ converts to; clamped
+    /// to these integers first, which changes no result, it never comes to that.
     pub fn float_bounds(&self) -> (f32, f32) {
         let zero_point = f32::from(self.zero_point);
         (f32::from(self.min) - zero_point, f32::from(self.max) - zero_point)

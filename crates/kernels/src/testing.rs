@@ -60,9 +60,19 @@ pub(crate) fn each_choice<K>(table: &Table<K>) -> impl Iterator<Item = Choice> +
     table.available().map(|row| Choice::UpTo(row.isa))
 }
 
-/// The bits of floats, so that NaN equals itself and the signs of zeros count.
+/// The bits of floats, so that the signs of zeros count and every NaN is the same.
 pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
+    values.iter().map(|value| if value.is_nan() { f32::NAN } else { *value }.to_bits()).collect()
+}
+
+/// What lies between two bounds. NaN stays, and a bound that is 0 is +0, as is what is clamped to it; `f32::clamp`
+/// promises no sign.
+pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
+    match x {
+        x if x <= min => min + 0.0,
+        x if x > max => max + 0.0,
+        x => x,
+    }
 }
 
 /// Small geometries of every kind, windows that lie wholly in the padding among them, with up to `multipliers` output

@@ -29,8 +29,8 @@ pub struct ThreadPool {
 }
 
 impl ThreadPool {
-    /// A pool of `threads` threads in all (1 to [`MAX_THREADS`]): the caller of [`run`](Self::run) and `threads - 1` workers.
-    /// Where the system refuses to start a worker, the pool is smaller.
+    /// A pool of `threads` threads in all (1 to [`MAX_THREADS`]): the caller of [`run`](Self::run) and `threads - 1`
+    /// workers. Where the system refuses to start a worker, the pool is smaller.
     pub fn new(threads: usize) -> ThreadPool {
         let threads = threads.clamp(1, MAX_THREADS);
         let shared = Arc::new(Shared::new(threads));
@@ -49,8 +49,8 @@ impl ThreadPool {
 
     /// Calls `body(task, thread)` once for every task in `0..tasks` and returns when all are done. `thread` is below
     /// [`threads`](Self::threads) and no two calls of one run that overlap in time have the same, so that it can index
-    /// scratch memory. Which thread gets which task is not fixed, but each begins with a range of its own, the same one in
-    /// every run of as many tasks: what a thread wrote as part of an image is then what it reads of it next.
+    /// scratch memory. Which thread gets which task is not fixed, but each begins with a range of its own, the same one
+    /// in every run of as many tasks: what a thread wrote as part of an image is then what it reads of it next.
     ///
     /// # Panics
     /// When a task panics: with the first panic, after every task that had begun has ended. The pool stays usable.
@@ -112,9 +112,9 @@ const JOB: u64 = 1 << 18;
 
 /// What the caller and the workers share.
 ///
-/// The gate is one word: a worker enters by adding 1 to it while it is open, and the caller leaves a run only when it has
-/// closed the gate and nobody is inside. A worker that the system did not wake in time thus costs nothing: it finds the
-/// gate closed. `job` is written only while the gate is closed and empty, and read only by those inside.
+/// The gate is one word: a worker enters by adding 1 to it while it is open, and the caller leaves a run only when it
+/// has closed the gate and nobody is inside. A worker that the system did not wake in time thus costs nothing: it finds
+/// the gate closed. `job` is written only while the gate is closed and empty, and read only by those inside.
 struct Shared {
     gate: AtomicU64,
     job: UnsafeCell<Job>,
@@ -197,8 +197,8 @@ impl Shared {
         at(thread)..at(thread + 1)
     }
 
-    /// Takes tasks of `job` until none is left: the thread's own range first, then what the others have not begun. The caller
-    /// must be inside the job, or be who opened it.
+    /// Takes tasks of `job` until none is left: the thread's own range first, then what the others have not begun. The
+    /// caller must be inside the job, or be who opened it.
     fn take_tasks(&self, job: Job, thread: usize) {
         // SAFETY: the body lives until the gate is closed and empty, and this thread is inside or will close it.
         let body = unsafe { &*job.body };
@@ -214,7 +214,8 @@ impl Shared {
             }
         }));
         if let Err(panic) = result {
-            // What is left is not begun. Half of what a counter holds, so that further additions cannot wrap around to 0.
+            // What is left is not begun. Half of what a counter holds, so that further additions cannot wrap around to
+            // 0.
             self.next.iter().for_each(|next| next.0.store(usize::MAX / 2, Ordering::Relaxed));
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert(panic);
@@ -291,8 +292,8 @@ pub(crate) struct Disjoint<'a, T> {
     slice: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: through a shared `Disjoint` a thread only gets parts that no other has (the condition of `slice`), which is what
-// sending a `&mut [T]` to it is.
+// SAFETY: through a shared `Disjoint` a thread only gets parts that no other has (the condition of `slice`), which is
+// what sending a `&mut [T]` to it is.
 unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
 
 impl<'a, T> Disjoint<'a, T> {
@@ -316,7 +317,8 @@ impl<'a, T> Disjoint<'a, T> {
     #[expect(clippy::mut_from_ref, reason = "the caller promises what the borrow checker cannot see")]
     pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "{range:?} is not inside 0..{}", self.len);
-        // SAFETY: the range is inside the slice that this value borrows mutably; the caller keeps overlapping parts apart.
+        // SAFETY: the range is inside the slice that this value borrows mutably; the caller keeps overlapping parts
+        // apart.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }

@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! Models that find objects and bodies are run by a [`Detector`], models that give each pixel a class by a [`Segmenter`]; what
-//! they answer can be drawn:
+//! Models that find objects and bodies are run by a [`Detector`], models that give each pixel a class by a
+//! [`Segmenter`]; what they answer can be drawn:
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -17,8 +17,8 @@ use crate::{Error, files, labels};
 const LARGEST_MODEL: u64 = 1 << 31;
 const ADVICE: &str = "give the path of a model file, or a name that `kinglet models` lists";
 
-/// What is bound when a model file is opened. A size that the file leaves open and nobody gives is 1 for the first axis of an
-/// input (the batch), and an error for any other.
+/// What is bound when a model file is opened. A size that the file leaves open and nobody gives is 1 for the first axis
+/// of an input (the batch), and an error for any other.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     /// Sizes of axes that the file leaves open, by the axis's name or as `input:axis`.
@@ -30,8 +30,8 @@ pub struct OpenOptions {
     /// Whether the graph stays as the file has it, without the passes that make it faster. It runs all the same.
     pub as_imported: bool,
     /// The architecture of a file that holds parameters alone, such as a checkpoint of PyTorch: one that
-    /// [`architectures::find`](kinglet_import::torch::architectures::find) gives, or any other. It is recognized where none is
-    /// given.
+    /// [`architectures::find`](kinglet_import::torch::architectures::find) gives, or any other. It is recognized where
+    /// none is given.
     pub architecture: Option<Architecture>,
 }
 
@@ -52,9 +52,9 @@ pub struct Model {
 impl Model {
     /// Opens a model file.
     ///
-    /// Class names are those that the file has, or else those of ImageNet, COCO or PASCAL VOC where the model gives as many
-    /// classes. A checkpoint of a network for CIFAR-10 that gives ten gets its names and preparation of pictures. See
-    /// [`Model::with_labels`] and [`Model::with_preprocess`].
+    /// Class names are those that the file has, or else those of ImageNet, COCO or PASCAL VOC where the model gives as
+    /// many classes. A checkpoint of a network for CIFAR-10 that gives ten gets its names and preparation of pictures.
+    /// See [`Model::with_labels`] and [`Model::with_preprocess`].
     ///
     /// # Errors
     /// When the file cannot be read, or is no model that is supported.
@@ -93,8 +93,8 @@ impl Model {
         Model::from_zoo(&Zoo::from_env()?, zoo::find(name)?, &OpenOptions::default(), &mut |_| ())
     }
 
-    /// The zoo's model of this name or else the file at this path, as the command line takes models. To open a file that
-    /// is named like a model of the zoo, say `./NAME`.
+    /// The zoo's model of this name or else the file at this path, as the command line takes models. To open a file
+    /// that is named like a model of the zoo, say `./NAME`.
     ///
     /// # Errors
     /// As [`Model::zoo`] and [`Model::open_with`].
@@ -162,14 +162,14 @@ impl Model {
         Ok(self)
     }
 
-    /// The same model with these class names, in the order of its outputs. Where there is one fewer than outputs, output 0
-    /// is a background class, which is not counted.
+    /// The same model with these class names, in the order of its outputs. Where there is one fewer than outputs,
+    /// output 0 is a background class, which is not counted.
     pub fn with_labels(self, labels: Arc<[String]>) -> Model {
         Model { labels, ..self }
     }
 
-    /// The same model with outputs that are read in this form, whatever their shapes look like, and with the class names
-    /// that are usual then.
+    /// The same model with outputs that are read in this form, whatever their shapes look like, and with the class
+    /// names that are usual then.
     pub fn with_form(self, form: Form) -> Model {
         let labels = usual_labels(&self.graph, self.architecture, Some(form), &self.metadata);
         Model { form: Some(form), labels, ..self }

@@ -1,8 +1,8 @@
-//! The node tests of the `onnx` package: models of one operator or a few, with inputs and the outputs that ONNX's reference
-//! gives for them. `tools/onnx-node-tests` fetches them and runs this.
+//! The node tests of the `onnx` package: models of one operator or a few, with inputs and the outputs that ONNX's
+//! reference gives for them. `tools/onnx-node-tests` fetches them and runs this.
 //!
-//! `KINGLET_ONNX_NODES` names the folder of tests. What came of each becomes `docs/onnx-operators.md`, which must be up to date;
-//! `KINGLET_ONNX_TABLE=write` writes it.
+//! `KINGLET_ONNX_NODES` names the folder of tests. What came of each becomes `docs/onnx-operators.md`, which must be up
+//! to date; `KINGLET_ONNX_TABLE=write` writes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -273,8 +273,8 @@ fn compare(results: &[Tensor], expected: &[(String, Tensor)], tolerance: &[f64])
     Ok(())
 }
 
-/// The rows that NonMaxSuppression gives, of which those after the last selected box are −1: shapes are static, and how many boxes
-/// are selected only a run tells.
+/// The rows that NonMaxSuppression gives, of which those after the last selected box are −1: shapes are static, and how
+/// many boxes are selected only a run tells.
 fn without_unused_rows(result: &Tensor, expected: &Tensor) -> Tensor {
     let Data::I64(numbers) = result.data() else { return result.clone() };
     let (&[rows, 3], &[wanted, 3]) = (result.shape(), expected.shape()) else { return result.clone() };

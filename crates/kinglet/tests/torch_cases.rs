@@ -1,5 +1,5 @@
-//! Every architecture with random weights against PyTorch's answers: checkpoints of both formats, safetensors, and half floats.
-//! `KINGLET_TORCH_CASES` names the folder that `tools/make_torch_cases.py` made.
+//! Every architecture with random weights against PyTorch's answers: checkpoints of both formats, safetensors, and half
+//! floats. `KINGLET_TORCH_CASES` names the folder that `tools/make_torch_cases.py` made.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use kinglet::graph::{Data, passes};
 use kinglet::import::{self, torch::architectures};
 use kinglet::{Graph, Session, SessionOptions, Tensor};
 
-/// How far an output may be from what PyTorch computes in double precision, as a part of the largest output. Random weights
-/// magnify rounding: in single precision, PyTorch itself is up to 2e-4 away.
+/// How far an output may be from what PyTorch computes in double precision, as a part of the largest output. Random
+/// weights magnify rounding: in single precision, PyTorch itself is up to 2e-4 away.
 const ALLOWED: f32 = 5e-4;
 /// The same where weights were rounded to half floats.
 const ALLOWED_HALF: f32 = 0.1;

@@ -1,7 +1,7 @@
 //! Lays buffers into one arena so that two that live at the same time never overlap.
 //!
-//! The method is "greedy by size" (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020):
-//! the largest buffer first, each at the lowest offset that is free during its whole life.
+//! The method is "greedy by size" (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
+//! 2020): the largest buffer first, each at the lowest offset that is free during its whole life.
 
 use std::ops::Range;
 

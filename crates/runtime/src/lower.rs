@@ -1,8 +1,8 @@
 //! Lowers a graph to steps: picks a kernel for each node, packs its weights, fuses residual additions, lays out memory.
 //!
-//! In order: [`store_activations`] and the clean-up after it; [`residual_additions`] finds the additions that a convolution
-//! can do while its result is in registers; [`select`] picks a kernel for each node; reshapes become other names of
-//! the same bytes; [`lay_out`] places what is left by lifetime.
+//! In order: [`store_activations`] and the clean-up after it; [`residual_additions`] finds the additions that a
+//! convolution can do while its result is in registers; [`select`] picks a kernel for each node; reshapes become other
+//! names of the same bytes; [`lay_out`] places what is left by lifetime.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::{RuntimeError, StepInfo};
 mod depth_first;
 mod select;
 
-/// The most scratch memory that a kernel may ask for. Windows that lie far apart, as only absurd files have them, would take
-/// any amount.
+/// The most scratch memory that a kernel may ask for. Windows that lie far apart, as only absurd files have them, would
+/// take any amount.
 const MAX_SCRATCH_BYTES: usize = 1 << 30;
 
 /// The most memory that all activations may take at once: a file of a few hundred bytes can ask for any size.
@@ -32,8 +32,8 @@ pub(crate) struct Lowered {
     pub arena_bytes: usize,
 }
 
-/// The nodes that one step does, in their order: a node, and the residual addition that it does as well; or several such,
-/// of which each reads what the one before made.
+/// The nodes that one step does, in their order: a node, and the residual addition that it does as well; or several
+/// such, of which each reads what the one before made.
 struct Planned<'g> {
     nodes: Vec<&'g Node>,
 }

@@ -15,8 +15,8 @@ use crate::step::{Place, Step};
 /// How a session is made.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// Threads that share the work of each operator, the caller's included: 1 to [`MAX_THREADS`], the nearest of which is
-    /// taken for any other number.
+    /// Threads that share the work of each operator, the caller's included: 1 to [`MAX_THREADS`], the nearest of which
+    /// is taken for any other number.
     pub threads: usize,
     /// Which kernels may be picked.
     pub kernels: Choice,

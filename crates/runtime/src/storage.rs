@@ -1,8 +1,8 @@
 //! Gives quantized activations the byte type that this CPU's kernels want.
 //!
 //! The 8-bit dot product of x86 multiplies unsigned by signed bytes, so activations are kept as `u8` there and as `i8`
-//! elsewhere. The real values do not change: q and zero point move together by 128. What the outside sees keeps its type, a
-//! Quantize node converting between the two, and so do constant weights, which kernels take as `i8` everywhere.
+//! elsewhere. The real values do not change: q and zero point move together by 128. What the outside sees keeps its
+//! type, a Quantize node converting between the two, and so do constant weights, which kernels take as `i8` everywhere.
 
 use kinglet_graph::{DType, Data, Graph, Node, Op, Tensor, TensorType, ValueId};
 use kinglet_kernels::Activation;

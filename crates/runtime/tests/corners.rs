@@ -5,7 +5,7 @@ use kinglet_graph::ops::{
     Reshape, Unary, Window,
 };
 use kinglet_graph::reference::Reference;
-use kinglet_graph::{DType, Execute, Graph, Op, Tensor, TensorType, ValueId, ViewMut};
+use kinglet_graph::{DType, Execute, Graph, Op, Tensor, TensorType, ValueId, View, ViewMut};
 use kinglet_runtime::{RuntimeError, Session, SessionOptions};
 
 mod common;
@@ -45,9 +45,13 @@ fn add() -> Op {
     Op::Binary(Binary { kind: BinaryKind::Add, activation: Activation::None })
 }
 
-/// The bytes of outputs, so that NaN equals itself and the signs of zeros count.
-fn bytes(tensors: &[Tensor]) -> Vec<&[u8]> {
-    tensors.iter().map(|tensor| tensor.data().view().bytes()).collect()
+/// The bytes of outputs, so that the signs of zeros count and every NaN is the same.
+fn bytes(tensors: &[Tensor]) -> Vec<Vec<u8>> {
+    let bytes = |tensor: &Tensor| match tensor.data().view() {
+        View::F32(values) => values.iter().flat_map(|x| if x.is_nan() { f32::NAN } else { *x }.to_ne_bytes()).collect(),
+        other => other.bytes().to_vec(),
+    };
+    tensors.iter().map(bytes).collect()
 }
 
 #[track_caller]
@@ -131,17 +135,40 @@ fn outputs_that_are_other_names_of_inputs_constants_and_each_other() {
 
 #[test]
 fn floats_that_are_no_numbers_and_zeros_of_either_sign() {
+    let values = [0.0, -0.0, f32::NAN, -0.0, 0.0, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::NAN, -0.0, 3.0];
+    let elements: Vec<f32> = values.into_iter().cycle().take(120).collect();
     for activation in [Activation::None, Activation::Relu, Activation::ReluN1To1] {
         let mut graph = Graph::default();
         let x = input(&mut graph, ty(DType::F32, &[1, 3, 2, 20]));
+        let ones = Tensor::new([20, 3, 3, 20], vec![1.0f32; 3600]).unwrap();
+        let ones = graph.add_constant("ones", ones);
+        let op = Conv2d { window: window(1), groups: 1, activation };
+        output(&mut graph, Op::Conv2d(op), &[x, ones]);
+        for kind in [BinaryKind::Maximum, BinaryKind::Minimum] {
+            let constant = graph.add_constant(kind.name(), Tensor::new([1], vec![0.5f32]).unwrap());
+            output(&mut graph, Op::Binary(Binary { kind, activation }), &[x, constant]);
+            output(&mut graph, Op::Binary(Binary { kind, activation }), &[constant, x]);
+        }
+        for kind in [ReduceKind::Max, ReduceKind::Min] {
+            output(&mut graph, Op::Reduce(Reduce { kind, axes: vec![2], keep_dims: false }), &[x]);
+        }
+        output(&mut graph, Op::Unary(Unary::Clip { min: -0.5, max: 0.5 }), &[x]);
         let pool = |kind| Op::Pool2d(Pool2d { kind, kernel: [1, 2], window: window(0), activation });
         output(&mut graph, pool(PoolKind::Max), &[x]);
         output(&mut graph, pool(PoolKind::Average), &[x]);
         output(&mut graph, Op::Reduce(Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: false }), &[x]);
         output(&mut graph, Op::Binary(Binary { kind: BinaryKind::Add, activation }), &[x, x]);
-        let values = [0.0, -0.0, f32::NAN, -0.0, 0.0, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::NAN, -0.0, 3.0];
-        let elements: Vec<f32> = values.into_iter().cycle().take(120).collect();
-        check(&graph, &[Tensor::new([1, 3, 2, 20], elements).unwrap()]);
+        let input = Tensor::new([1, 3, 2, 20], elements.clone()).unwrap();
+        check(&graph, std::slice::from_ref(&input));
+        let outputs = Reference::new(&graph).unwrap().execute(&[input]).unwrap();
+        for (tensor, id) in outputs.iter().zip(&graph.outputs) {
+            // A maximum pool takes the largest of the numbers that are there.
+            let pooled = graph.nodes.iter().any(|node| {
+                node.outputs[0] == *id && matches!(&node.op, Op::Pool2d(pool) if pool.kind == PoolKind::Max)
+            });
+            let View::F32(values) = tensor.data().view() else { panic!("floats") };
+            assert_eq!(values.iter().any(|x| x.is_nan()), !pooled, "{activation:?}");
+        }
     }
 }
 

@@ -17,7 +17,8 @@ fn read(bytes: &[u8]) -> Option<Graph> {
     (small && stats::multiply_adds(&graph) < MOST_MULTIPLY_ADDS).then_some(graph)
 }
 
-/// Changes a few bytes, most of them near those that describe the model: a file's constants are most of it, and say little.
+/// Changes a few bytes, most of them near those that describe the model: a file's constants are most of it, and say
+/// little.
 fn damage(bytes: &mut [u8], plain: &[usize], random: &mut Random) {
     for _ in 0..random.between(1, 4) {
         let place = plain[random.between(0, plain.len() as i64 - 1) as usize];

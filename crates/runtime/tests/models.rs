@@ -1,4 +1,5 @@
-//! Real models: the runtime gives the very bytes of the plain reference executor, with every kernel row and thread count.
+//! Real models: the runtime gives the very bytes of the plain reference executor, with every kernel row and thread
+//! count.
 
 use kinglet_graph::reference::Reference;
 use kinglet_graph::{DType, Execute, Graph, Tensor, passes};

@@ -1,5 +1,5 @@
-//! Every operator with a kernel, at random shapes and attributes: the runtime gives the reference executor's very bytes,
-//! with every instruction set, for int8 and uint8 models and for floats.
+//! Every operator with a kernel, at random shapes and attributes: the runtime gives the reference executor's very
+//! bytes, with every instruction set, for int8 and uint8 models and for floats.
 
 use kinglet_graph::ops::{
     Activation, Binary, BinaryKind, Concat, Conv2d, DepthwiseConv2d, FullyConnected, Pool2d, PoolKind, Reduce,
@@ -38,8 +38,8 @@ impl Builder {
         [Activation::None, Activation::Relu, Activation::Relu6, Activation::ReluN1To1][self.size(0, 3)]
     }
 
-    /// As [`Builder::activation`]; for floats without a bound from above, which would hide how large the sums are of which
-    /// Winograd's error is a part.
+    /// As [`Builder::activation`]; for floats without a bound from above, which would hide how large the sums are of
+    /// which Winograd's error is a part.
     fn unbounded_activation(&mut self) -> Activation {
         if self.dtype == DType::F32 { [Activation::None, Activation::Relu][self.size(0, 1)] } else { self.activation() }
     }

@@ -76,7 +76,8 @@ impl Classifier {
     /// A classifier with one thread and the best kernels.
     ///
     /// # Errors
-    /// When the model does not take one picture and give one score a class, or the labels are not as many as its classes.
+    /// When the model does not take one picture and give one score a class, or the labels are not as many as its
+    /// classes.
     pub fn new<'a>(recipe: impl Into<Recipe<'a>>) -> Result<Classifier> {
         Classifier::with_options(recipe, &SessionOptions::default())
     }

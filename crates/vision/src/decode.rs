@@ -1,5 +1,5 @@
-//! From the bytes of an image file, or a frame's picture, to RGB. Sizes are checked before anything is allocated, and an
-//! image that was cut short is an error, never a half-gray picture.
+//! From the bytes of an image file, or a frame's picture, to RGB. Sizes are checked before anything is allocated, and
+//! an image that was cut short is an error, never a half-gray picture.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -61,7 +61,8 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// Decodes an image file's bytes: JPEG, PNG or BMP. What its EXIF says about its orientation is done.
 ///
 /// # Errors
-/// When the bytes are none of these, are damaged or cut short, or speak of more than [`MAX_SIDE`] or [`MAX_MEGAPIXELS`].
+/// When the bytes are none of these, are damaged or cut short, or speak of more than [`MAX_SIDE`] or
+/// [`MAX_MEGAPIXELS`].
 pub fn image(bytes: &[u8]) -> Result<Rgb> {
     match ImageFormat::of(bytes) {
         Some(ImageFormat::Jpeg) => {
@@ -82,8 +83,8 @@ pub fn image(bytes: &[u8]) -> Result<Rgb> {
     }
 }
 
-/// Decodes a frame's picture into `out`, whose memory is used again. A JPEG's orientation tag is left alone: sources turn
-/// such pictures themselves.
+/// Decodes a frame's picture into `out`, whose memory is used again. A JPEG's orientation tag is left alone: sources
+/// turn such pictures themselves.
 ///
 /// # Errors
 /// As [`image()`]. A live loop skips such a frame.
@@ -152,8 +153,8 @@ fn open_jpeg(bytes: &[u8]) -> Result<(Decoder<'_>, JpegHeader)> {
     Ok((decoder, JpegHeader { width, height, orientation }))
 }
 
-/// Whether the second and third of four color components are of one size, and the other two of full size, a multiple of it, as
-/// every encoder writes CMYK and YCCK. The decoder takes that for granted, and would panic.
+/// Whether the second and third of four color components are of one size, and the other two of full size, a multiple of
+/// it, as every encoder writes CMYK and YCCK. The decoder takes that for granted, and would panic.
 fn is_common_sampling(components: &[ComponentInfo]) -> bool {
     let sampling = |component: &ComponentInfo| (component.horizontal_sampling, component.vertical_sampling);
     match components {

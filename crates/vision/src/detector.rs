@@ -20,7 +20,8 @@ use crate::preprocess::{ChannelOrder, Element, Input, Layout, Letterbox, Normali
 pub struct DetectOptions {
     /// The least score, 0 to 1.
     pub threshold: f32,
-    /// How much of the area that two boxes of a class cover together they may share: above this, the better one is kept.
+    /// How much of the area that two boxes of a class cover together they may share: above this, the better one is
+    /// kept.
     pub iou: f32,
     /// The most objects a picture.
     pub most: usize,
@@ -52,8 +53,8 @@ impl Detector {
     /// A detector with one thread, the best kernels and the usual options.
     ///
     /// # Errors
-    /// When the model does not take one picture, its outputs have no known form of a detector's, or the labels are not as
-    /// many as its classes.
+    /// When the model does not take one picture, its outputs have no known form of a detector's, or the labels are not
+    /// as many as its classes.
     pub fn new<'a>(recipe: impl Into<Recipe<'a>>) -> Result<Detector> {
         Detector::with_options(recipe, DetectOptions::default(), &SessionOptions::default())
     }
@@ -227,8 +228,8 @@ fn preprocess(options: &PreprocessOptions, input: Input, form: Form) -> Result<P
     Ok(Preprocess { resize, interpolation: options.interpolation.unwrap_or_default(), normalize, order })
 }
 
-/// TensorFlow's models take [−1, 1]; PyTorch's detectors take [0, 1] and normalize themselves; other models of PyTorch take
-/// what ImageNet's do.
+/// TensorFlow's models take [−1, 1]; PyTorch's detectors take [0, 1] and normalize themselves; other models of PyTorch
+/// take what ImageNet's do.
 fn usual_of_layout(input: Input, fractions: Normalize, form: Form) -> Normalize {
     match (input.element, input.layout) {
         (Element::F32, Layout::Nhwc) => Normalize::SYMMETRIC,

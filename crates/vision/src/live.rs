@@ -1,7 +1,7 @@
 //! The live loop: the newest frame, what is in it, and everybody who wants to know.
 //!
-//! One thread captures; this one decodes, runs the model and tells its audience. A frame that comes while the model is busy
-//! replaces the one that waits; it is counted, never queued.
+//! One thread captures; this one decodes, runs the model and tells its audience. A frame that comes while the model is
+//! busy replaces the one that waits; it is counted, never queued.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

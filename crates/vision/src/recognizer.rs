@@ -1,5 +1,5 @@
-//! Whatever a model is for: the one of [`Classifier`], [`Detector`] and [`Segmenter`] that runs it, and its answers in the
-//! forms that the live loop's viewers want.
+//! Whatever a model is for: the one of [`Classifier`], [`Detector`] and [`Segmenter`] that runs it, and its answers in
+//! the forms that the live loop's viewers want.
 
 use kinglet_runtime::{Session, SessionOptions};
 use serde::Serialize;

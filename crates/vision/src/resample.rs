@@ -1,5 +1,6 @@
-//! Antialiased bilinear and bicubic resampling, as Pillow and torchvision do it for 8-bit images, byte for byte: a filter
-//! that widens with the reduction, weights of 22 fractional bits, columns first and then rows, each rounded to bytes.
+//! Antialiased bilinear and bicubic resampling, as Pillow and torchvision do it for 8-bit images, byte for byte: a
+//! filter that widens with the reduction, weights of 22 fractional bits, columns first and then rows, each rounded to
+//! bytes.
 
 use crate::frame::Rgb;
 

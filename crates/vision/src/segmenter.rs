@@ -57,8 +57,8 @@ impl Segmenter {
     /// A segmenter with one thread and the best kernels.
     ///
     /// # Errors
-    /// When the model does not take one picture, its output has no known form of a segmentation model's, or the labels are
-    /// not as many as its classes, or one fewer where class 0 is background.
+    /// When the model does not take one picture, its output has no known form of a segmentation model's, or the labels
+    /// are not as many as its classes, or one fewer where class 0 is background.
     pub fn new<'a>(recipe: impl Into<Recipe<'a>>) -> Result<Segmenter> {
         Segmenter::with_options(recipe, &SessionOptions::default())
     }

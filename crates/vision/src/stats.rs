@@ -17,9 +17,9 @@ const RATE_FRAMES: usize = 256;
 
 /// Counters, rate and percentiles of a running live loop, in bounded memory: nothing is allocated per frame.
 ///
-/// The clock is the caller's: every method that needs the time is told it. A frame is [`taken`](Self::taken) and ends as
-/// [`inferred`](Self::inferred) or [`failed`](Self::failed); at any time
-/// captured = inferred + dropped + [`in_flight`](Self::in_flight).
+/// The clock is the caller's: every method that needs the time is told it. A frame is [`taken`](Self::taken) and ends
+/// as [`inferred`](Self::inferred) or [`failed`](Self::failed); at any time captured = inferred + dropped +
+/// [`in_flight`](Self::in_flight).
 #[derive(Debug)]
 pub struct LiveStats {
     captured: u64,

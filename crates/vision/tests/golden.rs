@@ -1,5 +1,5 @@
-//! Decoding and preprocessing against tensors that others computed: the exact inputs behind the reference answers, byte for
-//! byte. Needs the directory that KINGLET_DATA names.
+//! Decoding and preprocessing against tensors that others computed: the exact inputs behind the reference answers, byte
+//! for byte. Needs the directory that KINGLET_DATA names.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Image files, good and hostile: each bad one is an error that says what it is, and none takes memory that its bytes do
-//! not call for.
+//! Image files, good and hostile: each bad one is an error that says what it is, and none takes memory that its bytes
+//! do not call for.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -64,8 +64,8 @@ fn a_jpeg_cut_anywhere_is_an_error() {
     assert!(error(&whole[..whole.len() / 2]).contains("cut short"));
 }
 
-/// Small JPEGs of every kind that is decoded, and the pixels that libjpeg-turbo makes of them: the folder's README says how
-/// they were made.
+/// Small JPEGs of every kind that is decoded, and the pixels that libjpeg-turbo makes of them: the folder's README says
+/// how they were made.
 fn kinds() -> Vec<(String, Vec<u8>, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jpeg");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -184,7 +184,8 @@ fn what_is_no_image_is_said_to_be_none() {
 
 #[test]
 fn the_orientation_in_exif_is_done() {
-    // A picture that is black on the left, white on the right, and a tag that says "turn right": black comes to the top.
+    // A picture that is black on the left, white on the right, and a tag that says "turn right": black comes to the
+    // top.
     let pixels: Vec<u8> = (0..32 * 16).map(|i| if i % 32 < 16 { 0 } else { 255 }).collect();
     let mut bytes = Vec::new();
     jpeg_encoder::Encoder::new(&mut bytes, 100).encode(&pixels, 32, 16, jpeg_encoder::ColorType::Luma).unwrap();

@@ -1,5 +1,5 @@
-//! What a detector and a segmenter find, drawn over the live page's picture in a real browser: the whole way from a folder of
-//! pictures through a model that always answers the same. `KINGLET_SCREENSHOTS=FOLDER` keeps pictures of it.
+//! What a detector and a segmenter find, drawn over the live page's picture in a real browser: the whole way from a
+//! folder of pictures through a model that always answers the same. `KINGLET_SCREENSHOTS=FOLDER` keeps pictures of it.
 
 #[allow(dead_code, reason = "each test file uses a part of it")]
 mod browser;
@@ -70,8 +70,8 @@ fn graph(outputs: &[(&str, Tensor)]) -> Graph {
     graph
 }
 
-/// Whether some pixel of the canvas at a place of the picture, or beside it, has this color and transparency. The stage shows
-/// all of the picture, as large as it can.
+/// Whether some pixel of the canvas at a place of the picture, or beside it, has this color and transparency. The stage
+/// shows all of the picture, as large as it can.
 fn is_color(x: f32, y: f32, [red, green, blue]: [u8; 3], alpha: u8) -> String {
     // The browser stores colors multiplied by their transparency: a step or two is lost.
     format!(

@@ -50,7 +50,8 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
-    /// Use the plain, slow executor that the fast one is checked against: for a quantized model both give the same bytes
+    /// Use the plain, slow executor that the fast one is checked against: for a quantized model both give the same
+    /// bytes
     #[arg(long)]
     reference: bool,
 

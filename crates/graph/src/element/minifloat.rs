@@ -1,8 +1,8 @@
 //! Floats of eight bits and fewer, one a byte in memory, whatever files do.
 //!
-//! Sources: Micikevicius et al., "FP8 formats for deep learning", 2022 (E4M3FN, E5M2); Noune et al., "8-bit numerical formats
-//! for deep neural networks", 2022 (the FNUZ ones, without −0 and infinity); the OCP Microscaling Formats specification 1.0
-//! (E8M0, E2M1). ONNX's Cast says what is beyond their bounds.
+//! Sources: Micikevicius et al., "FP8 formats for deep learning", 2022 (E4M3FN, E5M2); Noune et al., "8-bit numerical
+//! formats for deep neural networks", 2022 (the FNUZ ones, without −0 and infinity); the OCP Microscaling Formats
+//! specification 1.0 (E8M0, E2M1). ONNX's Cast says what is beyond their bounds.
 
 /// A float with a sign, a few bits of exponent and a few of mantissa.
 struct Format {

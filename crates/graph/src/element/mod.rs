@@ -40,13 +40,17 @@ pub trait Number: Copy + Default + PartialEq + PartialOrd + 'static {
     fn from_count(count: usize) -> Self;
     /// As a float, the nearest.
     fn to_f64(self) -> f64;
-    /// As a float, rounded to odd: rounding that once more to a narrower float gives what rounding once would have given.
-    /// (Boldo and Melquiond, "When double rounding is odd", 2005)
+    /// As a float, rounded to odd: rounding that once more to a narrower float gives what rounding once would have
+    /// given. (Boldo and Melquiond, "When double rounding is odd", 2005)
     fn to_f64_odd(self) -> f64;
     /// The low 64 bits of an integer; `None` of a float.
     fn integer_bits(self) -> Option<i64>;
     /// From a float: the nearest, or cut toward zero and stopped at the bounds for integers.
     fn from_f64(x: f64) -> Self;
+    /// Whether it is a float that is no number.
+    fn is_nan(self) -> bool {
+        self.partial_cmp(&self).is_none()
+    }
 }
 
 macro_rules! floats {
@@ -208,8 +212,8 @@ pub trait Element: bytemuck::Pod {
     /// The nearest element, ties to even, of floats; the one with the same low bits, of integers.
     fn narrow(wide: Self::Wide) -> Self;
 
-    /// Another number as this type, as ONNX's Cast: floats are rounded to nearest, ties to even; a float becomes an integer
-    /// by cutting it toward zero, and stops at the bounds; integers keep their low bits.
+    /// Another number as this type, as ONNX's Cast: floats are rounded to nearest, ties to even; a float becomes an
+    /// integer by cutting it toward zero, and stops at the bounds; integers keep their low bits.
     fn cast<N: Number>(number: N) -> Self;
 }
 

@@ -1,8 +1,8 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
-use super::Activation;
 use super::operands::{Bytes, float_or_quantized, number, one_of, operand, plain, required, unchecked};
 use super::walk::{Walk, broadcast, broadcast_shape};
+use super::{Activation, clamp};
 use crate::element::{Bool, Number};
 use crate::qmath::{AddParameters, DivideParameters, MultiplyParameters, Rescale};
 use crate::tensor::{Slices, each_number};
@@ -74,7 +74,8 @@ impl BinaryKind {
         matches!(self, Equal | Less | LessOrEqual | Greater | GreaterOrEqual | And | Or)
     }
 
-    /// The function's number. Comparisons are written out, because CPUs disagree on which zero `f32::max` gives for −0 and 0.
+    /// The function's number; of NaN, NaN. Comparisons are written out, because CPUs disagree on which zero `f32::max`
+    /// gives for −0 and 0.
     fn number<N: Number>(self, a: N, b: N) -> N {
         match self {
             BinaryKind::Add => a.add(b),
@@ -87,8 +88,8 @@ impl BinaryKind {
                 let other_sign = rest != N::ZERO && b != N::ZERO && (rest < N::ZERO) != (b < N::ZERO);
                 if other_sign { rest.add(b) } else { rest }
             }
-            BinaryKind::Maximum if a > b => a,
-            BinaryKind::Minimum if a < b => a,
+            BinaryKind::Maximum if a > b || a.is_nan() => a,
+            BinaryKind::Minimum if a < b || a.is_nan() => a,
             BinaryKind::Maximum | BinaryKind::Minimum => b,
             BinaryKind::Power => a.power(b),
             predicate => {
@@ -246,9 +247,7 @@ impl Binary {
         for ([i, j], out) in walk.zip(out) {
             let mut result = self.kind.number(a[i].widen(), b[j].widen());
             if is_float {
-                // As `Activation::clamp`: without an activation NaN becomes minus infinity, too.
-                let raised = if result > min { result } else { min };
-                result = if raised < max { raised } else { max };
+                result = clamp(result, min, max);
             }
             *out = T::narrow(result);
         }

@@ -8,8 +8,8 @@ use crate::qmath::{self, Rescale};
 use crate::tensor::each_type;
 use crate::{DType, GraphError, MAX_RANK, TensorMut, TensorRef, TensorType, View, ViewMut};
 
-/// Another element type, the same numbers: ONNX's Cast. Floats become the nearest ones, ties to even; a float becomes an
-/// integer by cutting it toward zero, and stops at the bounds; integers keep their low bits.
+/// Another element type, the same numbers: ONNX's Cast. Floats become the nearest ones, ties to even; a float becomes
+/// an integer by cutting it toward zero, and stops at the bounds; integers keep their low bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cast {
     /// Whether what is beyond the largest number of an 8-bit float becomes that number, not what the format has for it.
@@ -41,8 +41,8 @@ impl Cast {
         Ok(())
     }
 
-    /// Casts a block at a time by way of the type that operators compute with: as many loops as there are types twice, not
-    /// squared.
+    /// Casts a block at a time by way of the type that operators compute with: as many loops as there are types twice,
+    /// not squared.
     fn widen<T: Element>(&self, from: &[T], to: &mut ViewMut<'_>) {
         let mut wide = [T::Wide::default(); BLOCK];
         for (block, from) in from.chunks(BLOCK).enumerate() {

@@ -5,15 +5,16 @@ use super::product::{cells, check_bias, check_groups};
 use super::{Activation, Window};
 use crate::{DType, GraphError, MAX_ELEMENTS, TensorMut, TensorRef, TensorType};
 
-/// Transposed convolution, as Zeiler et al. use it ("Deconvolutional Networks", 2010): each input pixel adds its channels
-/// times the kernel to a window of the output. Input pixel y lies at row `y · stride − padding_before` of the output, so that
-/// the padding cuts rows off the result, which has `(height − 1) · stride + extent − padding + output_padding` of them.
+/// Transposed convolution, as Zeiler et al. use it ("Deconvolutional Networks", 2010): each input pixel adds its
+/// channels times the kernel to a window of the output. Input pixel y lies at row `y · stride − padding_before` of the
+/// output, so that the padding cuts rows off the result, which has `(height − 1) · stride + extent − padding +
+/// output_padding` of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConvTranspose2d {
     /// How the kernel moves over the output.
     pub window: Window,
-    /// Rows below and columns right of what the windows reach: they hold the bias alone. Less than the larger of stride and
-    /// dilation.
+    /// Rows below and columns right of what the windows reach: they hold the bias alone. Less than the larger of stride
+    /// and dilation.
     pub output_padding: [usize; 2],
     /// Channels fall into this many groups of equal size; each output channel reads those of its own group.
     pub groups: usize,

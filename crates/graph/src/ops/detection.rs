@@ -8,15 +8,16 @@ use crate::{DType, GraphError, MAX_ELEMENTS, TensorMut, TensorRef, TensorType};
 /// Inputs, float32: boxes [1, N, 4], each the centre's y and x and the height and width, relative to an anchor; scores
 /// [1, N, C] of the classes, perhaps after one of the background; anchors [N, 4], as centre y, centre x, height, width.
 ///
-/// Result: [1, `most` + 1, 6]. A row is top, left, bottom, right, class and score of an object, the best scored first; rows
-/// beyond the last object are zero. The last row begins with the number of objects.
+/// Result: [1, `most` + 1, 6]. A row is top, left, bottom, right, class and score of an object, the best scored first;
+/// rows beyond the last object are zero. The last row begins with the number of objects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectionPostprocess {
     /// The most objects.
     pub most: usize,
     /// Classes without the background; as many as there are scores, or one fewer.
     pub classes: usize,
-    /// Whether overlaps are suppressed for each class by itself; else for the best class of each box, whichever that is.
+    /// Whether overlaps are suppressed for each class by itself; else for the best class of each box, whichever that
+    /// is.
     pub per_class: bool,
     /// With `per_class`, the most objects of a class.
     pub most_per_class: usize,
@@ -140,8 +141,8 @@ impl Work<'_> {
             let mut kept = 0;
             while kept < self.op.most_per_class {
                 let Some((index, score)) = candidates.next(self.len(), score_of) else { break };
-                // Once there is no place for this one, there is none for the next of its class, which is no better; and as
-                // long as there is, all that were kept of the class before it are in the rows.
+                // Once there is no place for this one, there is none for the next of its class, which is no better; and
+                // as long as there is, all that were kept of the class before it are in the rows.
                 if count == self.op.most && score <= rows[(count - 1) * COLUMNS + 5] {
                     break;
                 }

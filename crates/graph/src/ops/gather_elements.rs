@@ -4,8 +4,8 @@ use super::operands::{axis, index_in, moves, one_of, operand, required, same_ele
 use super::walk::{Walk, dense};
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType};
 
-/// For each index, the element that lies there along an axis, and where the index itself lies along the others. A negative
-/// index counts from the end; one beyond it is an error of the run.
+/// For each index, the element that lies there along an axis, and where the index itself lies along the others. A
+/// negative index counts from the end; one beyond it is an error of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatherElements {
     /// The axis that is indexed.

@@ -3,8 +3,8 @@
 use super::operands::{index_in, moves, one_of, operand, required, same_elements};
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View};
 
-/// For each vector along the last axis of the indices, the part of the tensor that its numbers lead to, one an axis. Negative
-/// numbers count from the end; one beyond it is an error of the run.
+/// For each vector along the last axis of the indices, the part of the tensor that its numbers lead to, one an axis.
+/// Negative numbers count from the end; one beyond it is an error of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatherNd {
     /// The first axes that tensor and indices share.
@@ -64,7 +64,8 @@ pub(super) struct Vectors<'a> {
 }
 
 impl<'a> Vectors<'a> {
-    /// The vectors along the last axis of `indices`, into the axes of a tensor from `first` on. Types must have been checked.
+    /// The vectors along the last axis of `indices`, into the axes of a tensor from `first` on. Types must have been
+    /// checked.
     pub(super) fn new(x: &'a TensorType, indices: TensorRef<'a>, first: usize) -> Vectors<'a> {
         let depth = indices.ty.shape.last().copied().unwrap_or(0);
         let (sizes, part) = x.shape[first..].split_at(depth);

@@ -43,8 +43,8 @@ pub(super) fn check(inputs: &[Option<&TensorType>], output: &TensorType) -> Resu
     Ok(())
 }
 
-/// Sums are made in the type that operators compute with, by fused multiply-adds from 0 on for floats, and rounded once; integers
-/// wrap around.
+/// Sums are made in the type that operators compute with, by fused multiply-adds from 0 on for floats, and rounded
+/// once; integers wrap around.
 pub(super) fn eval(inputs: &[Option<TensorRef<'_>>], output: &mut TensorMut<'_>) -> Result<(), GraphError> {
     let (a, b) = (operand(inputs, 0)?, operand(inputs, 1)?);
     let product = Product::new(a.ty, b.ty, output.ty)?;

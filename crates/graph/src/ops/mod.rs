@@ -1,8 +1,8 @@
 //! The operators: what each one is, what it takes, and, in plain loops, what it computes.
 //!
-//! An operator is a variant of [`Op`] here and a file beside this one, which holds its attributes, the check of its inputs
-//! and outputs, and its evaluation. Importers translate into these; operators of a file format that are only another way
-//! to write one of these (squeeze, split, pack …) have no variant.
+//! An operator is a variant of [`Op`] here and a file beside this one, which holds its attributes, the check of its
+//! inputs and outputs, and its evaluation. Importers translate into these; operators of a file format that are only
+//! another way to write one of these (squeeze, split, pack …) have no variant.
 
 mod arg;
 mod binary;
@@ -68,7 +68,8 @@ use crate::{DType, GraphError, MAX_ELEMENTS, TensorMut, TensorRef, TensorType};
 pub enum Op {
     /// 2-D convolution. Inputs: NHWC image, OHWI weights, optional bias.
     Conv2d(Conv2d),
-    /// 2-D depthwise convolution. Inputs: NHWC image, 1HWO weights (output channel o reads channel o / multiplier), optional bias.
+    /// 2-D depthwise convolution. Inputs: NHWC image, 1HWO weights (output channel o reads channel o / multiplier),
+    /// optional bias.
     DepthwiseConv2d(DepthwiseConv2d),
     /// Transposed 2-D convolution. Inputs: NHWC image, OHWI weights, optional bias.
     ConvTranspose2d(ConvTranspose2d),
@@ -106,7 +107,8 @@ pub enum Op {
     ScatterNd(ScatterNd),
     /// Repeats a tensor along axes of size 1.
     Expand(Expand),
-    /// Each element from one of two tensors, with broadcasting. Inputs: truth values, tensor for true, tensor for false.
+    /// Each element from one of two tensors, with broadcasting. Inputs: truth values, tensor for true, tensor for
+    /// false.
     Select,
     /// Another element type, the same numbers. The output's type says which.
     Cast(Cast),
@@ -159,7 +161,8 @@ impl Activation {
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
             Activation::ReluN1To1 => (-1.0, 1.0),
-            Activation::Clip { min, max } => (min, max),
+            // A bound that is 0 is +0.
+            Activation::Clip { min, max } => (min + 0.0, max + 0.0),
         }
     }
 
@@ -169,16 +172,36 @@ impl Activation {
         if min <= max { Ok(()) } else { Err(GraphError::Attribute(format!("nothing lies between {min} and {max}"))) }
     }
 
-    /// The activation of a float. NaN becomes the lower bound. (Comparisons, because CPUs disagree on which zero `f32::max`
-    /// gives for −0 and 0.)
+    /// The activation that does what this one and then another one do.
+    pub fn then(self, next: Activation) -> Activation {
+        let ((low, high), (min, max)) = (self.bounds(), next.bounds());
+        let bounds = (clamp(low, min, max), clamp(high, min, max));
+        let named = [Activation::None, Activation::Relu, Activation::Relu6, Activation::ReluN1To1];
+        let same = named.into_iter().find(|activation| activation.bounds() == bounds);
+        same.unwrap_or(Activation::Clip { min: bounds.0, max: bounds.1 })
+    }
+
+    /// The activation of a float.
     pub fn clamp(self, x: f32) -> f32 {
         let (min, max) = self.bounds();
-        let raised = if x > min { x } else { min };
-        if raised < max { raised } else { max }
+        clamp(x, min, max)
     }
 }
 
-/// How windows lie over an image: shared by convolution, depthwise convolution and pooling. Pairs are (vertical, horizontal).
+/// The nearest number between two bounds. NaN stays. (Comparisons, because CPUs disagree on which zero `f32::max` gives
+/// for −0 and 0.)
+fn clamp<T: PartialOrd>(x: T, min: T, max: T) -> T {
+    if x <= min {
+        min
+    } else if x > max {
+        max
+    } else {
+        x
+    }
+}
+
+/// How windows lie over an image: shared by convolution, depthwise convolution and pooling. Pairs are (vertical,
+/// horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Steps between windows; at least 1.
@@ -429,8 +452,8 @@ impl Op {
         }
     }
 
-    /// How many multiplications followed by an addition the operator takes, as papers count them; 0 where it takes none.
-    /// The types must have passed [`Op::check`].
+    /// How many multiplications followed by an addition the operator takes, as papers count them; 0 where it takes
+    /// none. The types must have passed [`Op::check`].
     pub fn multiply_adds(&self, inputs: &[Option<&TensorType>], outputs: &[&TensorType]) -> u64 {
         let (Some(Some(weights)), Some(output)) = (inputs.get(1), outputs.first()) else { return 0 };
         let depth: usize = match (self, weights.shape.as_slice()) {
@@ -450,8 +473,8 @@ impl Op {
 }
 
 impl Op {
-    /// About how many steps the plain loops take beyond reading the inputs and writing the output once. The types must have
-    /// passed [`Op::check`].
+    /// About how many steps the plain loops take beyond reading the inputs and writing the output once. The types must
+    /// have passed [`Op::check`].
     pub fn steps(&self, inputs: &[Option<&TensorType>], outputs: &[&TensorType]) -> u64 {
         let made = outputs.first().map_or(0, |output| output.len() as u64);
         let first = inputs.first().copied().flatten().map_or(&[][..], |ty| &ty.shape);

@@ -17,9 +17,9 @@ pub enum BoxFormat {
 
 /// Of the boxes of each image and class, those that no better one overlaps too much, best first.
 ///
-/// Inputs: boxes [images, boxes, 4] and scores [images, classes, boxes]. The result has a row (image, class, box) for each box
-/// that is kept. How many those are only a run tells, and shapes are static: the result has as many rows as could be
-/// kept, images · classes · min(`most`, boxes), and those at the end that are not needed are −1.
+/// Inputs: boxes [images, boxes, 4] and scores [images, classes, boxes]. The result has a row (image, class, box) for
+/// each box that is kept. How many those are only a run tells, and shapes are static: the result has as many rows as
+/// could be kept, images · classes · min(`most`, boxes), and those at the end that are not needed are −1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NonMaxSuppression {
     /// What the boxes' numbers are.

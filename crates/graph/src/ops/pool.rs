@@ -47,8 +47,8 @@ impl Pool2d {
     pub(super) fn infer(&self, inputs: &[Option<&TensorType>]) -> Result<Vec<usize>, GraphError> {
         let [images, height, width, channels] = rank(required(inputs, 0)?, "input")?;
         let [out_height, out_width] = self.window.output_size([height, width], self.kernel)?;
-        // With less padding than kernel, and an image that is not empty, no window lies in the padding alone. (The taps of a
-        // dilated one may: then the largest of none is the least number, and the mean of none is 0.)
+        // With less padding than kernel, and an image that is not empty, no window lies in the padding alone. (The taps
+        // of a dilated one may: then the largest of none is the least number, and the mean of none is 0.)
         let Window { padding_before, padding_after, dilation, .. } = self.window;
         let extent = |axis: usize| (self.kernel[axis] - 1) * dilation[axis] + 1;
         let outside = |axis: usize| padding_before[axis].max(padding_after[axis]) >= extent(axis);
@@ -151,8 +151,8 @@ impl Pool2d {
         }
     }
 
-    /// For every output element, in order: `add(sum, input index)` over the window's elements inside the image, rows first;
-    /// then `store(output index, sum, how many they were)`.
+    /// For every output element, in order: `add(sum, input index)` over the window's elements inside the image, rows
+    /// first; then `store(output index, sum, how many they were)`.
     fn each<A: Copy>(
         &self,
         x: &TensorType,

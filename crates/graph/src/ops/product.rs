@@ -116,8 +116,8 @@ impl Windows {
         ((first as usize).min(end)..end, start)
     }
 
-    /// For every output element, in order: from `start(channel)`, `product(sum, x index, weight index, channel)` over the taps
-    /// inside the image, rows first, then columns, then channels; then `store(output index, channel, sum)`.
+    /// For every output element, in order: from `start(channel)`, `product(sum, x index, weight index, channel)` over
+    /// the taps inside the image, rows first, then columns, then channels; then `store(output index, channel, sum)`.
     fn each<A: Copy>(
         &self,
         start: impl Fn(usize) -> A,

@@ -48,14 +48,14 @@ impl ReduceKind {
         }
     }
 
-    /// What it is of one element more.
+    /// What it is of one element more. NaN stays.
     fn add<N: Number>(self, so_far: N, x: N) -> N {
         match self {
             ReduceKind::Mean | ReduceKind::Sum => so_far.add(x),
             ReduceKind::Product => so_far.multiply(x),
             ReduceKind::L2 => so_far.add(x.multiply(x)),
-            ReduceKind::Max if x > so_far => x,
-            ReduceKind::Min if x < so_far => x,
+            ReduceKind::Max if x > so_far || x.is_nan() => x,
+            ReduceKind::Min if x < so_far || x.is_nan() => x,
             ReduceKind::Max | ReduceKind::Min => so_far,
         }
     }
@@ -63,11 +63,7 @@ impl ReduceKind {
     /// The result of `count` elements.
     fn finish<N: Number>(self, total: N, count: usize) -> N {
         match self {
-            ReduceKind::Mean => {
-                let mean = total.divide(N::from_count(count));
-                // As of an average pool: NaN becomes minus infinity.
-                if mean > N::LOWEST { mean } else { N::LOWEST }
-            }
+            ReduceKind::Mean => total.divide(N::from_count(count)),
             ReduceKind::L2 => total.square_root(),
             _ => total,
         }

@@ -22,8 +22,9 @@ pub enum Update {
     Minimum,
 }
 
-/// A copy of a tensor with the parts that index vectors lead to updated. Inputs: tensor, indices whose last axis holds the
-/// vectors, and as many updates of the parts' shape. Negative numbers count from the end; one beyond it is an error of the run.
+/// A copy of a tensor with the parts that index vectors lead to updated. Inputs: tensor, indices whose last axis holds
+/// the vectors, and as many updates of the parts' shape. Negative numbers count from the end; one beyond it is an error
+/// of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScatterNd {
     /// How elements are updated.

@@ -43,7 +43,8 @@ impl TopK {
         Ok(())
     }
 
-    /// Finds one after another, each the first of those that come after the one before: nothing needs to be sorted in memory.
+    /// Finds one after another, each the first of those that come after the one before: nothing needs to be sorted in
+    /// memory.
     fn search<T: Element>(&self, ty: &TensorType, x: &[T], out: &mut [i64]) {
         let size = ty.shape[self.axis];
         let inner: usize = ty.shape[self.axis + 1..].iter().product();

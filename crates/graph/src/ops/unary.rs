@@ -1,7 +1,7 @@
 //! Elementwise functions of one tensor.
 
-use super::Activation;
 use super::operands::{float_or_quantized, one_of, operand, required, unchecked, unsupported};
+use super::{Activation, clamp};
 use crate::element::Number;
 use crate::tensor::{Slices, each_number};
 use crate::{DType, GraphError, TensorMut, TensorRef, TensorType, View, fmath, qmath};
@@ -49,8 +49,8 @@ pub enum Unary {
     Silu,
     /// x · tanh(ln(1 + exp(x))) (Misra, "Mish: a self regularized non-monotonic activation function", 2019)
     Mish,
-    /// x · Φ(x), Φ being the distribution function of the standard normal distribution (Hendrycks and Gimpel, "Gaussian error
-    /// linear units", 2016)
+    /// x · Φ(x), Φ being the distribution function of the standard normal distribution (Hendrycks and Gimpel, "Gaussian
+    /// error linear units", 2016)
     Gelu,
     /// x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))), an approximation of the former
     GeluTanh,
@@ -86,8 +86,8 @@ pub enum Unary {
     Not,
 }
 
-/// The function of floats of one width, by the portable mathematics of the crate `libm`, and of the exponential `gate` in the logistic
-/// function. The clamps are another matter.
+/// The function of floats of one width, by the portable mathematics of the crate `libm`, and of the exponential `gate`
+/// in the logistic function. The clamps are another matter.
 macro_rules! real_function {
     ($unary:expr, $x:ident, $type:ident, $clip:expr, $gate:path, $exp:ident, $expm1:ident, $log:ident, $log1p:ident,
         $tanh:ident, $erf:ident, $sin:ident, $cos:ident) => {
@@ -202,7 +202,7 @@ impl Unary {
     fn double(&self, x: f64) -> f64 {
         let clip = |activation: Activation| {
             let (min, max) = activation.bounds();
-            x.max(min.into()).min(max.into())
+            clamp(x, min.into(), max.into())
         };
         real_function!(*self, x, f64, clip, libm::exp, exp, expm1, log, log1p, tanh, erf, sin, cos)
     }

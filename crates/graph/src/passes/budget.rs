@@ -2,8 +2,8 @@
 
 use crate::Graph;
 
-/// How many elements of new constants may be made, and how many steps making them may take: a few for each element that the
-/// graph's constants have already, so that a small file can neither grow without bound nor keep its reader waiting.
+/// How many elements of new constants may be made, and how many steps making them may take: a few for each element that
+/// the graph's constants have already, so that a small file can neither grow without bound nor keep its reader waiting.
 pub(super) struct Budget {
     elements: u64,
     steps: u64,

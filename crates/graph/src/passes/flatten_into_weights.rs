@@ -6,8 +6,8 @@ use crate::{Graph, GraphError, NodeId, Op, Tensor, TensorType, ValueId};
 
 /// Removes the Transpose of an image that is flattened for a FullyConnected: its weights' columns are permuted instead.
 ///
-/// Between the flattening and the product there may be operators of single elements. The weights are constant, or a constant
-/// dequantized that nothing else reads. A sum of floats is taken in another order than before.
+/// Between the flattening and the product there may be operators of single elements. The weights are constant, or a
+/// constant dequantized that nothing else reads. A sum of floats is taken in another order than before.
 pub fn flatten_into_weights(graph: &mut Graph) -> Result<usize, GraphError> {
     let (producers, read_once) = (graph.producers(), super::read_once(graph));
     let mut budget = Budget::new(graph);

@@ -8,9 +8,9 @@ use crate::{Data, Graph, GraphError, Node, Op, Tensor, ValueId};
 /// Folds multiplications and additions by constants, of one number or of one a channel, into weights and bias.
 ///
 /// A run of them after a convolution, depthwise convolution or matrix product with constant weights, which nothing else
-/// reads, becomes part of it; so does a run before one, unless it adds to what zeros are put around. A run that stands alone
-/// becomes one multiplication and one addition, or a depthwise convolution. Only floats are folded; new constants are computed in double precision and
-/// rounded once, so results are the same but for rounding.
+/// reads, becomes part of it; so does a run before one, unless it adds to what zeros are put around. A run that stands
+/// alone becomes one multiplication and one addition, or a depthwise convolution. Only floats are folded; new constants
+/// are computed in double precision and rounded once, so results are the same but for rounding.
 pub fn fold_batch_norm(graph: &mut Graph) -> Result<usize, GraphError> {
     let (producers, read_once, readers) = (graph.producers(), super::read_once(graph), graph.consumers());
     let mut budget = Budget::new(graph);
@@ -87,8 +87,9 @@ impl Run {
         Some(run)
     }
 
-    /// Makes the run one multiplication and one addition, where that is fewer nodes; of the channels of images, a depthwise
-    /// convolution. A run that comes to nothing becomes a Reshape to the same shape, which is for other passes to remove.
+    /// Makes the run one multiplication and one addition, where that is fewer nodes; of the channels of images, a
+    /// depthwise convolution. A run that comes to nothing becomes a Reshape to the same shape, which is for other
+    /// passes to remove.
     fn merge(&self, graph: &mut Graph, removed: &mut [bool]) -> usize {
         let [Some(scales), Some(shifts)] = self.affine.constants() else { return 0 };
         let of_images = graph.value(self.output).ty.shape.len() == 4 && scales.shape().len() == 1;
@@ -195,7 +196,8 @@ struct WeightLayout {
     block: usize,
     /// Size of the last axis.
     last: usize,
-    /// Output channels that share their input channels, and how many those are (groups), or output channels an input channel (depthwise).
+    /// Output channels that share their input channels, and how many those are (groups), or output channels an input
+    /// channel (depthwise).
     group: usize,
     sees_no_padding: bool,
 }

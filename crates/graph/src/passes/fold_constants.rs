@@ -7,8 +7,8 @@ use crate::{Graph, GraphError, Node, Tensor, TensorRef, TensorType, ValueId};
 
 /// Evaluates nodes whose inputs are all constant and makes their outputs constants.
 ///
-/// It makes no more elements than the graph's constants have already, and takes a few steps for each of them. A node that
-/// fails (an index out of range) is left, to fail when it is run.
+/// It makes no more elements than the graph's constants have already, and takes a few steps for each of them. A node
+/// that fails (an index out of range) is left, to fail when it is run.
 pub fn fold_constants(graph: &mut Graph) -> Result<usize, GraphError> {
     let mut budget = Budget::new(graph);
     let mut folded = vec![false; graph.nodes.len()];

@@ -1,8 +1,8 @@
 //! Rewrites of a graph into one that computes the same for less.
 //!
 //! A pass takes a graph that [`Graph::validate`] accepts, leaves one that it accepts, and says how often it rewrote
-//! something. How much results may differ from those before, [`Precision`] says for each. [`optimize`] runs them all until none
-//! finds anything. To add one: a file here, and a row in [`PASSES`].
+//! something. How much results may differ from those before, [`Precision`] says for each. [`optimize`] runs them all
+//! until none finds anything. To add one: a file here, and a row in [`PASSES`].
 
 mod affine;
 mod budget;
@@ -40,8 +40,8 @@ pub enum Precision {
     Exact,
     /// The same in real numbers; floats are rounded at other places or summed in another order.
     Rounding,
-    /// The same in real numbers; an operator between quantized tensors gives what [`qmath`](crate::qmath) defines instead of
-    /// floats that are quantized, which is at most one step of its result's scale away.
+    /// The same in real numbers; an operator between quantized tensors gives what [`qmath`](crate::qmath) defines
+    /// instead of floats that are quantized, which is at most one step of its result's scale away.
     Step,
 }
 
@@ -83,7 +83,8 @@ pub fn optimize(graph: &mut Graph) -> Result<usize, GraphError> {
     optimize_observed(graph, |_, _, _| ())
 }
 
-/// [`optimize`], which shows `observe` each pass that has run, how often it rewrote something, and the graph that it left.
+/// [`optimize`], which shows `observe` each pass that has run, how often it rewrote something, and the graph that it
+/// left.
 pub fn optimize_observed(
     graph: &mut Graph,
     mut observe: impl FnMut(&Pass, usize, &Graph),

@@ -3,8 +3,8 @@
 use crate::ops::{Pad, PadMode, Window};
 use crate::{Graph, GraphError, Op, ValueId, View};
 
-/// Takes the zeros that a Pad puts around an image's rows and columns into the convolution or depthwise convolution that
-/// alone reads them. (A pool is another matter: its own padding is no zeros.)
+/// Takes the zeros that a Pad puts around an image's rows and columns into the convolution or depthwise convolution
+/// that alone reads them. (A pool is another matter: its own padding is no zeros.)
 pub fn pad_into_convolution(graph: &mut Graph) -> Result<usize, GraphError> {
     let (producers, read_once) = (graph.producers(), super::read_once(graph));
     let mut rewrites = 0;

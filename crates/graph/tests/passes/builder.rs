@@ -88,7 +88,8 @@ impl Builder {
     }
 }
 
-/// A graph of a chain of operators with side branches, each chosen by four bytes. Some nodes do nothing, some are dead, some have constant inputs only: work for every pass.
+/// A graph of a chain of operators with side branches, each chosen by four bytes. Some nodes do nothing, some are dead,
+/// some have constant inputs only: work for every pass.
 pub fn random_graph(is_float: bool, steps: &[[u8; 4]]) -> Graph {
     let mut b = Builder::default();
     let shape = [1, 6, 5, 4];

@@ -1,4 +1,5 @@
-//! The passes: each one's rewrites as text before and after, and random graphs that must keep their answers bit for bit.
+//! The passes: each one's rewrites as text before and after, and random graphs that must keep their answers bit for
+//! bit.
 
 mod batch_norm;
 mod builder;
@@ -135,6 +136,30 @@ fn activations_are_fused_where_that_changes_nothing() {
         kept: int8[1, 4] scale 0.1 zero 0 = Relu (read twice)
         last: int8[1, 4] scale 0.1 zero 0 = Add (kept, read twice)
         output last",
+    );
+}
+
+/// As converters write ReLU6: a maximum and a minimum.
+#[test]
+fn clamps_of_clamps_are_one() {
+    let mut b = Builder::default();
+    let x = b.input("x", TensorType::new(DType::F32, [1]));
+    let clip = |min, max| Op::Unary(Unary::Clip { min, max });
+    let above = b.same("above", clip(0.0, f32::INFINITY), &[x]);
+    let within = b.same("within", clip(f32::NEG_INFINITY, 6.0), &[above]);
+    let apart = b.same("apart", clip(7.0, 8.0), &[within]);
+    let sum = b.same("sum", builder::add(), &[apart, x]);
+    let raised = b.same("raised", clip(0.0, f32::INFINITY), &[sum]);
+    b.output(raised);
+    check(
+        b,
+        passes::fuse_activations,
+        2,
+        "input x: float32[1]
+        within: float32[1] = Clip min 0 max 6 (x)
+        apart: float32[1] = Clip min 7 max 8 (within)
+        raised: float32[1] = Add Relu (apart, x)
+        output raised",
     );
 }
 

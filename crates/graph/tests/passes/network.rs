@@ -1,5 +1,5 @@
-//! Random channels-first networks, as importers of such formats write them: a Transpose before and after each operator of
-//! images, batch norm as two operators with constants, and, if asked for, numbers that are quantized and dequantized
+//! Random channels-first networks, as importers of such formats write them: a Transpose before and after each operator
+//! of images, batch norm as two operators with constants, and, if asked for, numbers that are quantized and dequantized
 //! after each operator.
 
 use kinglet_graph::ops::*;

@@ -162,6 +162,41 @@ fn unsigned_weights_of_a_quantized_operator_become_signed() {
     );
 }
 
+/// A bias that fills 32 bits gives way to what products may add, 524 here, as long as that is an eighth of a step at
+/// most.
+#[test]
+fn a_bias_is_shrunk_by_an_eighth_of_a_step_and_no_more() {
+    let unit = 2f32.powi(-10);
+    let eighth = 524.0 * unit;
+    let fused = |bias: i32, step: f32| {
+        let mut b = Builder::default();
+        let x = b.input("x", quantized([1, 4], 0.5, 3));
+        let x = b.node("real", Op::Dequantize, &[x], float([]));
+        let constant = |b: &mut Builder, name: &str, ty: TensorType, data: Data| {
+            let id = b.graph.add_constant(name, Tensor::with_type(ty, data).unwrap());
+            b.node(name, Op::Dequantize, &[id], float([]))
+        };
+        let weights = constant(&mut b, "weights", quantized([1, 4], unit / 0.5, 0), vec![1i8, -1, 1, -1].into());
+        let bias = constant(&mut b, "bias", TensorType::quantized(DType::I32, [1], unit, 0), vec![bias].into());
+        let dense = Op::FullyConnected(FullyConnected { activation: Activation::None });
+        let dense = b.same("dense", dense, &[x, weights, bias]);
+        let dense = b.node("q", Op::Quantize, &[dense], quantized([], step, 0));
+        b.output(dense);
+        let rewrites = fuse_quantized(&mut b.graph).unwrap();
+        let last = b.graph.nodes.last().unwrap();
+        let bias = last.inputs.get(2).and_then(|bias| b.graph.constant(bias.unwrap()));
+        (rewrites == 1).then(|| bias.map(|bias| bias.data().clone()))
+    };
+    let step = 8.0 * eighth;
+    assert_eq!(fused(i32::MAX, step), Some(Some(Data::I32(vec![i32::MAX - 524]))));
+    assert_eq!(fused(-i32::MAX, step), Some(Some(Data::I32(vec![524 - i32::MAX]))));
+    assert_eq!(fused(i32::MAX - 524, step), Some(Some(Data::I32(vec![i32::MAX - 524]))));
+    assert_eq!(fused(i32::MAX, step.next_down()), None);
+    // One unit less to give up, and a step that is smaller by no more than that.
+    assert_eq!(fused(i32::MAX - 1, step.next_down()), Some(Some(Data::I32(vec![i32::MAX - 524]))));
+    assert_eq!(fused(i32::MIN, step), None, "a unit beyond");
+}
+
 /// Compares quantized results, which may be a step apart, or real ones with the scale of a step.
 fn assert_within(found: &Tensor, expected: &Tensor, step: f32) {
     let values = |tensor: &Tensor| -> Vec<f32> {

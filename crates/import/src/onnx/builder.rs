@@ -1,5 +1,5 @@
-//! Makes the graph while nodes are translated one after another: names of the file become values, operators become nodes
-//! whose shapes are inferred at once, and what follows from constants alone becomes a constant.
+//! Makes the graph while nodes are translated one after another: names of the file become values, operators become
+//! nodes whose shapes are inferred at once, and what follows from constants alone becomes a constant.
 
 use std::collections::HashMap;
 
@@ -164,7 +164,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Lets go of a constant's elements if no node reads them and no other name stands for them: they were made into others.
+    /// Lets go of a constant's elements if no node reads them and no other name stands for them: they were made into
+    /// others.
     pub fn release(&mut self, name: &str) {
         if let Some(Binding::Value(id)) = self.bindings.get(name) {
             self.names[id.0] = self.names[id.0].saturating_sub(1);
@@ -299,8 +300,8 @@ impl<'a> Builder<'a> {
         self.emit_as(op, &inputs, dtype, quantization)
     }
 
-    /// Applies an operator whose result is of this type: a node, or a constant where all that it reads is constant and the
-    /// result is integers (arithmetic on shapes) or small.
+    /// Applies an operator whose result is of this type: a node, or a constant where all that it reads is constant and
+    /// the result is integers (arithmetic on shapes) or small.
     pub fn emit_as(
         &mut self,
         op: Op,
@@ -315,6 +316,8 @@ impl<'a> Builder<'a> {
         let integers = !dtype.is_float();
         let limit = if integers { MAX_FOLDED_INTEGERS } else { MAX_FOLDED };
         let moves = matches!(op, Op::Reshape(_) | Op::Transpose(_));
+        // Passes look for quantized weights and operands, however small.
+        let limit = if op == Op::Dequantize { 1 } else { limit };
         let work = op.steps(&types, &[&ty]);
         if (moves || ty.len() <= limit) && work <= MAX_FOLDED_INTEGERS as u64 {
             let operands: Option<Vec<_>> = inputs
@@ -377,8 +380,8 @@ impl<'a> Builder<'a> {
         self.constant(x).is_some() || self.dequantized_constant(x).is_some()
     }
 
-    /// The quantized constant whose real numbers a value is. Axes are permuted in the constant, so that the numbers need not be
-    /// made and passes find quantized weights.
+    /// The quantized constant whose real numbers a value is. Axes are permuted in the constant, so that the numbers
+    /// need not be made and passes find quantized weights.
     fn dequantized_constant(&self, x: ValueId) -> Option<ValueId> {
         let node = &self.graph.nodes[self.producers[x.0]?];
         match (&node.op, &node.inputs[..]) {
@@ -466,7 +469,8 @@ fn is_integer(dtype: DType) -> bool {
     narrow || (dtype.is_integer() && dtype != DType::U64)
 }
 
-/// What a refusal of the graph means: an element type that an operator does not take is a lack, the rest is the file's fault.
+/// What a refusal of the graph means: an element type that an operator does not take is a lack, the rest is the file's
+/// fault.
 pub fn refusal(error: GraphError) -> Problem {
     match error {
         GraphError::Type { .. } | GraphError::Quantization { .. } => Problem::Unsupported(error.to_string()),

@@ -1,14 +1,16 @@
 //! ONNX: from the bytes of a `.onnx` file to a graph.
 //!
-//! `schema` names the fields of the protocol buffers, `outline` says what decoding them would take, `tensors` reads constants,
-//! `inputs` decides the shapes of what the
+//! `schema` names the fields of the protocol buffers, `outline` says what decoding them would take, `functions`
+//! replaces calls of the model's own functions, `tensors` reads constants, `inputs` decides the shapes of what the
 //! graph is given, `builder` makes values and nodes, and `operators` says what each operator is in the graph.
 //!
-//! Shapes are static: sizes that the file leaves open are bound by [`Options`], and every shape follows from those. Images
-//! are channels first in the file and channels last in the graph, so operators on images stand between transposes, which
-//! the graph's passes remove. The graph's inputs and outputs keep the names, shapes and element types of the file.
+//! Shapes are static: sizes that the file leaves open are bound by [`Options`], and every shape follows from those.
+//! Images are channels first in the file and channels last in the graph, so operators on images stand between
+//! transposes, which the graph's passes remove. The graph's inputs and outputs keep the names, shapes and element types
+//! of the file.
 
 mod builder;
+mod functions;
 mod inputs;
 mod operator;
 mod operators;
@@ -44,17 +46,12 @@ pub fn import(bytes: &[u8], name: &str, options: &Options<'_>) -> Result<Model, 
     let Some(mut graph) = model.graph.take() else {
         return Err(ImportError::Damaged("it has no graph".to_owned()));
     };
-    let versions = versions(&model.opset_import)?;
     if !graph.sparse_initializer.is_empty() {
         let problem = "it has sparse constants, which are not supported".to_owned();
         return Err(ImportError::Tensor { tensor: String::new(), problem });
     }
-    let nodes = std::mem::take(&mut graph.node);
-    let nodes: Vec<Operator<'_>> = nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| Operator { index, node, version: version(&versions, node), in_float32: false })
-        .collect();
+    let nodes = functions::inline(std::mem::take(&mut graph.node), &model.functions, &model.opset_import, bytes.len())?;
+    let nodes: Vec<Operator<'_>> = nodes.iter().map(Operator::from).collect();
     require_known_operators(&nodes)?;
     let mut builder = start(bytes.len(), name, &mut graph, options)?;
     translate(&nodes, &graph, &mut builder)?;
@@ -74,12 +71,14 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor), ImportError> {
     Ok((tensor.name.clone(), Tensors::new(bytes.len(), None).read(tensor)?))
 }
 
-/// The operators that a model uses, with the domain of those that are not ONNX's own: `Conv`, `com.microsoft.QGemm`.
+/// The operators that a model uses, also in its functions, with the domain of those that are not ONNX's own: `Conv`,
+/// `com.microsoft.QGemm`.
 pub fn operators(bytes: &[u8]) -> Result<BTreeSet<String>, ImportError> {
     outline::require_moderate(bytes)?;
-    let graph = ModelProto::decode(bytes).map_err(damaged)?.graph.unwrap_or_default();
-    let operator = |(index, node)| Operator { index, node, version: 0, in_float32: false }.kind();
-    Ok(graph.node.iter().enumerate().map(operator).collect())
+    let model = ModelProto::decode(bytes).map_err(damaged)?;
+    let nodes = model.graph.unwrap_or_default().node;
+    let nodes = functions::inline(nodes, &model.functions, &model.opset_import, bytes.len())?;
+    Ok(nodes.iter().map(|inlined| operator::kind(&inlined.node)).collect())
 }
 
 /// Whether an operator of this name, as [`operators`] gives it, is supported, at least in some of its uses.
@@ -157,7 +156,7 @@ fn add_unsupported(unsupported: &mut Unsupported, operator: &Operator<'_>, reaso
 fn translate(nodes: &[Operator<'_>], graph: &GraphProto, builder: &mut Builder<'_>) -> Result<(), ImportError> {
     let last_uses = last_uses(nodes, graph);
     let mut unsupported = Unsupported::default();
-    for operator in nodes {
+    for (place, operator) in nodes.iter().enumerate() {
         if let Err(error) = translate_node(operator, builder, &mut unsupported) {
             // After an operator that was left out, what is wrong may only follow from that.
             unsupported.finish()?;
@@ -166,17 +165,17 @@ fn translate(nodes: &[Operator<'_>], graph: &GraphProto, builder: &mut Builder<'
         let mut read: Vec<&str> = operator.node.input.iter().map(String::as_str).collect();
         read.sort_unstable();
         read.dedup();
-        for input in read.into_iter().filter(|name| last_uses.get(name) == Some(&operator.index)) {
+        for input in read.into_iter().filter(|name| last_uses.get(name) == Some(&place)) {
             builder.release(input);
         }
     }
     unsupported.finish()
 }
 
-/// For each name that is no output of the graph, the node that reads it last.
+/// For each name that is no output of the graph, which of the nodes reads it last.
 fn last_uses<'a>(nodes: &[Operator<'a>], graph: &GraphProto) -> HashMap<&'a str, usize> {
     let reads =
-        nodes.iter().flat_map(|operator| operator.node.input.iter().map(|name| (name.as_str(), operator.index)));
+        nodes.iter().enumerate().flat_map(|(place, op)| op.node.input.iter().map(move |name| (name.as_str(), place)));
     let mut last_uses: HashMap<&str, usize> = reads.collect();
     for output in &graph.output {
         last_uses.remove(output.name.as_str());

@@ -3,6 +3,7 @@
 use kinglet_graph::{DType, Tensor, ValueId};
 
 use super::builder::Builder;
+use super::functions::Inlined;
 use super::operators::{Problem, invalid, unsupported};
 use super::schema::{AttributeProto, NodeProto};
 use crate::ImportError;
@@ -11,7 +12,7 @@ use crate::budget::shortened;
 /// A node, and the version of the operators that it is one of.
 #[derive(Clone, Copy)]
 pub struct Operator<'a> {
-    /// Its place in the file.
+    /// Its place in the file; in a function, that of the call.
     pub index: usize,
     /// What the file says.
     pub node: &'a NodeProto,
@@ -19,22 +20,26 @@ pub struct Operator<'a> {
     pub version: i64,
     /// Whether its inputs that are other floats are given to the translation as float32.
     pub in_float32: bool,
+    /// What is given to the translation for its first input, if it is not that itself.
+    pub first: Option<ValueId>,
+}
+
+impl<'a> From<&'a Inlined> for Operator<'a> {
+    fn from(inlined: &'a Inlined) -> Operator<'a> {
+        let Inlined { node, version, index } = inlined;
+        Operator { index: *index, node, version: *version, in_float32: false, first: None }
+    }
 }
 
 impl<'a> Operator<'a> {
-    /// Its own name or else that of its first output, by which people find it in the file.
+    /// By which name people find it in the file.
     pub fn label(&self) -> &'a str {
-        let first = self.node.output.first().map_or("", String::as_str);
-        let label = if self.node.name.is_empty() { first } else { &self.node.name };
-        shortened(label)
+        label(self.node)
     }
 
     /// What it is, with the domain where that is not ONNX's own.
     pub fn kind(&self) -> String {
-        let NodeProto { domain, op_type, .. } = self.node;
-        let kind =
-            if domain.is_empty() || domain == "ai.onnx" { op_type.clone() } else { format!("{domain}.{op_type}") };
-        shortened(&kind).to_owned()
+        kind(self.node)
     }
 
     fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
@@ -107,6 +112,9 @@ impl<'a> Operator<'a> {
 
     /// The value of an input that may be left out.
     pub fn optional(&self, b: &mut Builder<'_>, index: usize) -> Result<Option<ValueId>, Problem> {
+        if let (0, Some(first)) = (index, self.first) {
+            return Ok(Some(first));
+        }
         match self.node.input.get(index).filter(|name| !name.is_empty()) {
             Some(name) => {
                 let id = b.value(name)?;
@@ -181,6 +189,19 @@ impl<'a> Operator<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// A node's own name or else that of its first output.
+pub fn label(node: &NodeProto) -> &str {
+    let first = node.output.first().map_or("", String::as_str);
+    shortened(if node.name.is_empty() { first } else { &node.name })
+}
+
+/// A node's operator, with the domain where that is not ONNX's own.
+pub fn kind(node: &NodeProto) -> String {
+    let NodeProto { domain, op_type, .. } = node;
+    let kind = if domain.is_empty() || domain == "ai.onnx" { op_type.clone() } else { format!("{domain}.{op_type}") };
+    shortened(&kind).to_owned()
 }
 
 fn wrong_kind(name: &str, expected: &str) -> Problem {

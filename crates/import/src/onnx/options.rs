@@ -16,7 +16,8 @@ pub trait ExternalData {
     fn read(&self, location: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>, String>;
 }
 
-/// What is bound when a model is read. A size that nobody gives is 1 for the first axis (the batch) and an error for others.
+/// What is bound when a model is read. A size that nobody gives is 1 for the first axis (the batch) and an error for
+/// others.
 #[derive(Clone, Default)]
 pub struct Options<'a> {
     /// Sizes of axes that the file leaves open, by the axis's name or as `input:axis`.
@@ -25,8 +26,8 @@ pub struct Options<'a> {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Inputs that are constants from now on, by name. Some operators need one: a shape, or the axes of a reduction.
     pub values: BTreeMap<String, Tensor>,
-    /// The architecture of a file that holds parameters alone; it is recognized where none is given. Any will do, not only
-    /// those of [`ARCHITECTURES`](crate::torch::architectures::ARCHITECTURES).
+    /// The architecture of a file that holds parameters alone; it is recognized where none is given. Any will do, not
+    /// only those of [`ARCHITECTURES`](crate::torch::architectures::ARCHITECTURES).
     pub architecture: Option<Architecture>,
     /// Where tensors are read that lie in other files.
     pub external: Option<&'a dyn ExternalData>,

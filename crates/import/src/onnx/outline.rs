@@ -3,6 +3,8 @@
 //! Decoded, a message can take a hundred times the memory that it takes in the file, so that a small file could ask for
 //! much. What decoding would take is therefore added up first.
 
+use prost::Message;
+
 use super::schema::{
     AttributeProto, Dimension, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -17,8 +19,8 @@ struct Field<'a> {
     content: Option<&'a [u8]>,
 }
 
-/// The fields of a message (<https://protobuf.dev/programming-guides/encoding/>); ends early, with `None`, where the bytes
-/// are none.
+/// The fields of a message (<https://protobuf.dev/programming-guides/encoding/>); ends early, with `None`, where the
+/// bytes are none.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -149,6 +151,11 @@ pub fn require_moderate(bytes: &[u8]) -> Result<(), ImportError> {
 /// The same for a tensor.
 pub fn require_moderate_tensor(bytes: &[u8]) -> Result<(), ImportError> {
     charge(&mut Budget::of_file(bytes.len()), bytes, &TENSOR)
+}
+
+/// Charges the memory of an attribute's copy.
+pub fn charge_attribute(budget: &mut Budget, attribute: &AttributeProto) -> Result<(), ImportError> {
+    charge(budget, &attribute.encode_to_vec(), &ATTRIBUTE)
 }
 
 fn charge(budget: &mut Budget, bytes: &[u8], kind: &Kind) -> Result<(), ImportError> {

@@ -1,8 +1,9 @@
 //! Makes the graph while operators are translated one after another: tensors become values when they are first used.
 //!
-//! A quantized uint8 tensor can be had in two forms: as the file has it, and as int8, shifted by 128. Operators work on the
-//! second; the graph's inputs and outputs, and the operators that convert between types, take the first. The form that is
-//! made first is what the file's operator makes; the other one follows from it by a Quantize node when somebody asks.
+//! A quantized uint8 tensor can be had in two forms: as the file has it, and as int8, shifted by 128. Operators work on
+//! the second; the graph's inputs and outputs, and the operators that convert between types, take the first. The form
+//! that is made first is what the file's operator makes; the other one follows from it by a Quantize node when somebody
+//! asks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -203,8 +204,8 @@ impl<'a> Builder<'a> {
         Ok(self.graph.add_value(name, ty))
     }
 
-    /// Adds a node, or its result where that is a small constant which may become an attribute: arithmetic on shapes, and numbers
-    /// that are stored as half floats.
+    /// Adds a node, or its result where that is a small constant which may become an attribute: arithmetic on shapes,
+    /// and numbers that are stored as half floats.
     pub fn add_node(
         &mut self,
         name: String,

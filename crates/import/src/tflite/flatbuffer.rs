@@ -1,11 +1,11 @@
 //! Reads FlatBuffers from hostile bytes: every access is checked, nothing is verified in advance and nothing is copied.
 //!
-//! Why not a library: the accessors of the crate `flatbuffers` are unsafe functions over bytes that a verifier must have
-//! walked first, and vectors of the crate `planus` ask generated code for unsafe functions; neither fits a crate that
-//! forbids unsafe code and reads some thirty tables. The format is small. A file begins with the position of the root
-//! table. A table begins with the distance back to its vtable, a list of `u16`: its own size, the table's size, then, for
-//! each field, where in the table it lies, 0 meaning that it has its default. Strings, vectors and tables are held by their
-//! distance forward from the field. (FlatBuffers internals, <https://flatbuffers.dev/internals>.)
+//! Why not a library: the accessors of the crate `flatbuffers` are unsafe functions over bytes that a verifier must
+//! have walked first, and vectors of the crate `planus` ask generated code for unsafe functions; neither fits a crate
+//! that forbids unsafe code and reads some thirty tables. The format is small. A file begins with the position of the
+//! root table. A table begins with the distance back to its vtable, a list of `u16`: its own size, the table's size,
+//! then, for each field, where in the table it lies, 0 meaning that it has its default. Strings, vectors and tables are
+//! held by their distance forward from the field. (FlatBuffers internals, <https://flatbuffers.dev/internals>.)
 
 use std::marker::PhantomData;
 

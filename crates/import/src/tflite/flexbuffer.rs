@@ -1,8 +1,8 @@
 //! Reads numbers out of a FlexBuffers map, which holds the options of custom operators, from hostile bytes.
 //!
-//! A buffer ends with its root: the value, a byte that says its type, a byte that says how many bytes the value has. A map
-//! is a vector of values with a byte for the type of each behind them, and before it the place of its keys, a vector of
-//! strings that end with a zero. A place is a distance backwards. (FlatBuffers, flexbuffers.h.)
+//! A buffer ends with its root: the value, a byte that says its type, a byte that says how many bytes the value has. A
+//! map is a vector of values with a byte for the type of each behind them, and before it the place of its keys, a
+//! vector of strings that end with a zero. A place is a distance backwards. (FlatBuffers, flexbuffers.h.)
 
 /// Kinds of values, as the upper six bits of a type have them.
 const INT: u8 = 1;

@@ -3,8 +3,8 @@
 //! `flatbuffer` reads tables wherever they lie, `schema` names their fields, `tensors` reads tensors and constants,
 //! `builder` makes values and nodes, and `operators` says what each operator of the format is in the graph.
 //!
-//! Quantized uint8 is read as int8, shifted by 128; the graph's inputs and outputs keep the file's own types. An axis that is
-//! left open, the batch usually, has size 1.
+//! Quantized uint8 is read as int8, shifted by 128; the graph's inputs and outputs keep the file's own types. An axis
+//! that is left open, the batch usually, has size 1.
 
 mod builder;
 mod flatbuffer;

@@ -119,7 +119,8 @@ tables! {
         SIZE: Scalar<u64> = 2,
     }
 
-    /// Tensors, and operators in execution order. Numbers of tensors are places in `TENSORS`, −1 an input that is left out.
+    /// Tensors, and operators in execution order. Numbers of tensors are places in `TENSORS`, −1 an input that is left
+    /// out.
     subgraph {
         TENSORS: Children = 0,
         INPUTS: Numbers<i32> = 1,

@@ -120,7 +120,8 @@ impl<'a> File<'a> {
             return problem("it is quantized in a custom or blockwise way, which is not supported");
         }
         let (scales, zero_points) = (table.numbers(q::SCALE)?, table.numbers(q::ZERO_POINT)?);
-        // Float tensors of quantized models carry the ranges that were observed; integers without a scale are plain numbers.
+        // Float tensors of quantized models carry the ranges that were observed; integers without a scale are plain
+        // numbers.
         if scales.is_empty() || matches!(dtype, DType::F32 | DType::F16 | DType::I64) {
             return Ok(None);
         }

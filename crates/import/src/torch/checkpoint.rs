@@ -1,5 +1,6 @@
-//! What `torch.save` writes: a pickle, and the storages that its tensors share. Since version 1.6 these are the records of a zip
-//! archive; before, they followed each other in one file. Source: `torch/serialization.py` and `torch/_utils.py`.
+//! What `torch.save` writes: a pickle, and the storages that its tensors share. Since version 1.6 these are the records
+//! of a zip archive; before, they followed each other in one file. Source: `torch/serialization.py` and
+//! `torch/_utils.py`.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,7 +1,7 @@
 //! PyTorch's checkpoints and Hugging Face's safetensors, which hold a model's parameters but not what it computes.
 //!
-//! That is what [`architectures`] know: networks by name, recognized by the names and shapes of their parameters. Of a checkpoint
-//! that `torch.save` wrote, no code is run: its pickle is read as data.
+//! That is what [`architectures`] know: networks by name, recognized by the names and shapes of their parameters. Of a
+//! checkpoint that `torch.save` wrote, no code is run: its pickle is read as data.
 
 pub mod architectures;
 mod checkpoint;

@@ -1,17 +1,17 @@
 //! Python's pickles, read as data.
 //!
-//! A pickle is a program for a stack machine that may name any Python function and call it. This machine knows no function:
-//! a name stays a name ([`Object::Global`]), and a call becomes the record of a call ([`Object::Instance`]) whose reader
-//! decides what it means. Protocols 2 to 5, but for the opcodes that no file of PyTorch has. Source: the comments of CPython's
-//! `pickletools.py`, which define the opcodes.
+//! A pickle is a program for a stack machine that may name any Python function and call it. This machine knows no
+//! function: a name stays a name ([`Object::Global`]), and a call becomes the record of a call ([`Object::Instance`])
+//! whose reader decides what it means. Protocols 2 to 5, but for the opcodes that no file of PyTorch has. Source: the
+//! comments of CPython's `pickletools.py`, which define the opcodes.
 
 use std::collections::HashMap;
 
 use super::reader::{Reader, size};
 use crate::ImportError;
 
-/// Opcodes that one pickle may have; each makes at most one object, one entry of the stack and one of the memo. A checkpoint has
-/// about twenty for each tensor.
+/// Opcodes that one pickle may have; each makes at most one object, one entry of the stack and one of the memo. A
+/// checkpoint has about twenty for each tensor.
 const MAX_OPCODES: usize = 1 << 21;
 
 /// The place of an object in a [`Pickle`]. Objects refer to each other by these, so that cycles and deep nesting, which

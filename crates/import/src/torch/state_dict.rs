@@ -46,7 +46,8 @@ impl Element {
         }
     }
 
-    /// The element at the start of these bytes, of which there are [`Element::size`]; doubles and long integers are rounded.
+    /// The element at the start of these bytes, of which there are [`Element::size`]; doubles and long integers are
+    /// rounded.
     fn read(self, bytes: &[u8]) -> f32 {
         fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
             *bytes.first_chunk().expect("an element has its size")

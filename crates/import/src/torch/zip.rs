@@ -1,5 +1,5 @@
-//! The zip archives of `torch.save`: stored, never compressed, so that each record is a part of the file and none can be a
-//! bomb. Source: PKWARE's APPNOTE.TXT.
+//! The zip archives of `torch.save`: stored, never compressed, so that each record is a part of the file and none can
+//! be a bomb. Source: PKWARE's APPNOTE.TXT.
 
 use std::collections::BTreeMap;
 

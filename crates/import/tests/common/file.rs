@@ -1,4 +1,5 @@
-//! Writes small TensorFlow Lite files, right ones and wrong ones: tables and fields are numbered as the format's schema does.
+//! Writes small TensorFlow Lite files, right ones and wrong ones: tables and fields are numbered as the format's schema
+//! does.
 
 use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, Push, TableFinishedWIPOffset, Vector, WIPOffset};
 
@@ -161,7 +162,8 @@ impl File {
 
     /// The file's bytes.
     pub fn bytes(&self) -> Vec<u8> {
-        // Where the tail begins depends on the length of what is before it, which does not depend on where the tail begins.
+        // Where the tail begins depends on the length of what is before it, which does not depend on where the tail
+        // begins.
         let length = self.write(0, false).len();
         let mut bytes = self.write(length, false);
         for tensor in self.tensors.iter().filter(|tensor| tensor.in_tail) {

@@ -1,14 +1,14 @@
 //! Depthwise convolution of floats: each output channel is a small convolution of one input channel.
 //!
-//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the products of
-//! the taps that are not padding, row by row, by fused multiply-adds; then it is clamped.
+//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the
+//! products of the taps that are not padding, row by row, by fused multiply-adds; then it is clamped.
 
 use std::ops::Range;
 
 use crate::cpu::Isa;
 use crate::geometry::Geometry;
 use crate::memory::Aligned;
-use crate::simd::ordered;
+use crate::simd::positive_zeros;
 use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 
@@ -85,7 +85,7 @@ impl DepthwiseConv2d {
             depth_multiplier: outputs / inputs,
             weights: Aligned::from(weights),
             bias: bias.map_or_else(|| Aligned::zeroed(outputs), Aligned::from),
-            bounds: ordered([min, max]),
+            bounds: positive_zeros([min, max]),
         };
         DepthwiseConv2d { row: TABLE.pick(choice), layer }
     }

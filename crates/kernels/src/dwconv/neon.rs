@@ -1,8 +1,8 @@
-//! NEON for windows of 3×3 that move by one or two: four channels at a time slide along two lines of the output, and the columns
-//! of the image that neighbouring windows share stay in registers.
+//! NEON for windows of 3×3 that move by one or two: four channels at a time slide along two lines of the output, and
+//! the columns of the image that neighbouring windows share stay in registers.
 //!
-//! With the weights, these are as many registers as there are. Two lines of windows share lines of the image, too: by one, six
-//! of their nine values are another window's, and are not loaded again.
+//! With the weights, these are as many registers as there are. Two lines of windows share lines of the image, too: by
+//! one, six of their nine values are another window's, and are not loaded again.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -14,7 +14,8 @@ use crate::geometry::Geometry;
 /// Channels of a register.
 const LANES: usize = 4;
 
-/// Columns of the output that all channels pass before the next: what four times four of them read stays in the first-level cache.
+/// Columns of the output that all channels pass before the next: what four times four of them read stays in the
+/// first-level cache.
 const COLUMNS: usize = 28;
 
 /// Lines of the output, likewise.
@@ -293,7 +294,7 @@ impl<const S: usize, const OUT: usize, const IN: usize, const H: usize> Windows<
             }
             let [min, max] = self.bounds;
             // SAFETY: as this function's.
-            unsafe { store_next(vminnmq_f32(vmaxnmq_f32(sum, min), max), output, self.step) };
+            unsafe { store_next(vminq_f32(vmaxq_f32(sum, min), max), output, self.step) };
         }
     }
 }

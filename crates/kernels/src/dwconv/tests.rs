@@ -84,6 +84,37 @@ fn windows_side_by_side() {
     }
 }
 
+/// NaN in an input, a weight and a bias: each is seen by every window over it, and by no other channel.
+#[test]
+fn nan_stays() {
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1)] {
+        let geometry = Geometry {
+            input: [8, 17, 40],
+            output: [(7 / stride) + 1, (16 / stride) + 1, 40],
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            dilation: [1, 1],
+            padding: [kernel / 2; 2],
+            groups: 40,
+        };
+        let (mut input, mut bias) = (vec![1.0; geometry.input_len()], vec![1.0; 40]);
+        let mut weights = vec![1.0; kernel * kernel * 40];
+        input[3..].iter_mut().step_by(40).for_each(|value| *value = f32::NAN);
+        // The middle of the window, which is never in the padding.
+        (weights[kernel * kernel / 2 * 40 + 20], bias[39]) = (f32::NAN, f32::NAN);
+        for choice in each_choice(&TABLE) {
+            let mut output = vec![0.0; geometry.output_len()];
+            let layer = DepthwiseConv2d::new(choice, &geometry, &weights, Some(&bias), [0.0, 6.0]);
+            layer.run(&ThreadPool::new(1), &input, &mut output);
+            for (at, value) in output.into_iter().enumerate() {
+                let channel = at % 40;
+                let expected = [3, 20, 39].contains(&channel);
+                assert_eq!(value.is_nan(), expected, "{} in channel {channel}", layer.kernel_name());
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]

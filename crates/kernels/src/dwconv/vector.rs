@@ -1,6 +1,6 @@
-//! The vector rows: sixteen channels at a time, the last sixteen overlapping those before. Where windows are three or five
-//! columns wide and lie inside the image, several neighbours are computed at once, so that each value and each weight that is
-//! loaded serves several of them.
+//! The vector rows: sixteen channels at a time, the last sixteen overlapping those before. Where windows are three or
+//! five columns wide and lie inside the image, several neighbours are computed at once, so that each value and each
+//! weight that is loaded serves several of them.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! Functions of floats in a fixed order of operations, so that every CPU gives the same bits: over [`Simd`], and of one float.
+//! Functions of floats in a fixed order of operations, so that every CPU gives the same bits: over [`Simd`], and of one
+//! float.
 
 use super::{Function, Operation};
 use crate::simd::Simd;
@@ -62,8 +63,8 @@ pub(super) fn binary<S: Simd>(simd: S, operation: Operation, a: S::F32, b: S::F3
         Operation::Subtract => simd.add(a, simd.mul(b, simd.splat(-1.0))),
         Operation::Multiply => simd.mul(a, b),
         Operation::Divide => simd.div(a, b),
-        Operation::Maximum => simd.max(a, b),
-        Operation::Minimum => simd.min(a, b),
+        Operation::Maximum => simd.if_nan(a, a, simd.max(a, b)),
+        Operation::Minimum => simd.if_nan(a, a, simd.min(a, b)),
     }
 }
 
@@ -103,14 +104,14 @@ pub(super) fn binary_of_two(operation: Operation, a: f32, b: f32) -> f32 {
         Operation::Multiply => a * b,
         Operation::Divide => a / b,
         Operation::Maximum => {
-            if a > b {
+            if a > b || a.is_nan() {
                 a
             } else {
                 b
             }
         }
         Operation::Minimum => {
-            if a < b {
+            if a < b || a.is_nan() {
                 a
             } else {
                 b

@@ -1,5 +1,5 @@
-//! Elementwise operators: quantized addition and table lookup, functions of one and of two floats, and the two ways between
-//! floats and quantized values.
+//! Elementwise operators: quantized addition and table lookup, functions of one and of two floats, and the two ways
+//! between floats and quantized values.
 
 use crate::Activation;
 use crate::cpu::Isa;
@@ -192,8 +192,8 @@ impl Binary {
         self.row.name
     }
 
-    /// Combines `a` with `b`, which is repeated where it is shorter: one element with all of `a`, or one with each channel
-    /// of an image whose channels come last.
+    /// Combines `a` with `b`, which is repeated where it is shorter: one element with all of `a`, or one with each
+    /// channel of an image whose channels come last.
     ///
     /// # Panics
     /// When `a` and the output differ in length, or that is no multiple of the length of `b`.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{Random, bits, each_choice, misaligned};
+use crate::testing::{Random, bits, clamp, each_choice, misaligned};
 
 const LOW: i32 = Activation::MIN as i32;
 const HIGH: i32 = Activation::MAX as i32;
@@ -93,8 +93,8 @@ const OPERATIONS: [(Operation, Definition); 6] = [
     (Operation::Subtract, |a, b| a - b),
     (Operation::Multiply, |a, b| a * b),
     (Operation::Divide, |a, b| a / b),
-    (Operation::Maximum, |a, b| if a > b { a } else { b }),
-    (Operation::Minimum, |a, b| if a < b { a } else { b }),
+    (Operation::Maximum, |a, b| if a > b || a.is_nan() { a } else { b }),
+    (Operation::Minimum, |a, b| if a < b || a.is_nan() { a } else { b }),
 ];
 
 fn check_binary(a: &[f32], b: &[f32]) {
@@ -102,11 +102,8 @@ fn check_binary(a: &[f32], b: &[f32]) {
         .into_iter()
         .flat_map(|bounds| OPERATIONS.map(|operation| (bounds, operation)))
     {
-        let bounded = |x: f32| {
-            let raised = if x > min { x } else { min };
-            if raised < max { raised } else { max }
-        };
-        let expected: Vec<f32> = a.iter().zip(b.iter().cycle()).map(|(a, b)| bounded(definition(*a, *b))).collect();
+        let bounded = |(a, b): (&f32, &f32)| clamp(definition(*a, *b), [min, max]);
+        let expected: Vec<f32> = a.iter().zip(b.iter().cycle()).map(bounded).collect();
         let (a, b) = (misaligned(a), misaligned(b));
         each_row(|choice, pool| {
             let op = Binary::new(choice, operation, min, max);

@@ -87,7 +87,8 @@ pub(super) mod quantize {
         }
         for start in starts(output.len()) {
             let scaled = simd.div(simd.load(vector(input, start)), simd.splat(scale));
-            simd.quantize(simd.nan_to_zero(scaled), range, vector_mut(output, start));
+            let number = simd.if_nan(scaled, simd.splat(0.0), scaled);
+            simd.quantize(number, range, vector_mut(output, start));
         }
     }
 }

@@ -19,7 +19,7 @@ use std::ops::Range;
 use crate::cpu::Isa;
 use crate::geometry::Geometry;
 use crate::memory::{ALIGNMENT, Aligned};
-use crate::simd::ordered;
+use crate::simd::positive_zeros;
 use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 
@@ -198,7 +198,7 @@ impl Conv2d {
             bias: packed_bias,
             zeros: Aligned::zeroed(inputs.max(pieces.len)),
             pieces,
-            bounds: ordered([min, max]),
+            bounds: positive_zeros([min, max]),
             threads,
             band,
             cuts,

@@ -179,12 +179,12 @@ macro_rules! add_residual {
     (@add [$($more:literal)*]) => { "" };
 }
 
-/// Clamps sums to the bounds in `v16` and `v17`. A sum that is NaN becomes the lower one, as by comparing.
+/// Clamps sums to the bounds in `v16` and `v17`. NaN stays.
 macro_rules! clamp_row {
     ([$($sum:literal)+]) => {
         concat!(
-            $("fmaxnm v", $sum, ".4s, v", $sum, ".4s, v16.4s\n",)+
-            $("fminnm v", $sum, ".4s, v", $sum, ".4s, v17.4s\n",)+
+            $("fmax v", $sum, ".4s, v", $sum, ".4s, v16.4s\n",)+
+            $("fmin v", $sum, ".4s, v", $sum, ".4s, v17.4s\n",)+
         )
     };
 }

@@ -103,6 +103,27 @@ fn clamping_is_defined_to_the_bit() {
         });
         let first = outputs.next().expect("there is a plain row");
         assert!(outputs.all(|output| output == first), "{bounds:?}");
+        assert_eq!(first[6], f32::NAN.to_bits(), "{bounds:?}");
+    }
+}
+
+/// NaN in a row, in a column of weights and in a residual.
+#[test]
+fn nan_stays() {
+    let (geometry, [rows, depth, columns]) = (Geometry::matrix(13, 20, 37), [13, 20, 37]);
+    let (mut input, mut weights) = (vec![1.0; rows * depth], vec![1.0; columns * depth]);
+    let mut residual = vec![1.0; rows * columns];
+    (input[3 * depth + 7], weights[36 * depth + 19], residual[5 * columns + 2]) = (f32::NAN, f32::NAN, f32::NAN);
+    for choice in each_choice(&TABLE) {
+        let mut output = vec![0.0; rows * columns];
+        let layer = Conv2d::new(choice, &geometry, &weights, None, [0.0, 6.0], 1);
+        let mut scratch = vec![0; layer.scratch_bytes()];
+        layer.run(&ThreadPool::new(1), &input, Some(&residual), &mut output, &mut scratch);
+        for (at, value) in output.into_iter().enumerate() {
+            let (row, column) = (at / columns, at % columns);
+            let expected = row == 3 || column == 36 || [row, column] == [5, 2];
+            assert_eq!(value.is_nan(), expected, "{} in row {row}, column {column}", layer.kernel_name());
+        }
     }
 }
 

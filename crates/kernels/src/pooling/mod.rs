@@ -125,7 +125,8 @@ impl QAveragePool {
     /// scale · count))) + zero point)`. `scales` are those of the input and of the output.
     ///
     /// # Panics
-    /// When the geometry is no pooling's, the sum of a window may exceed an `i32`, or the scales' quotient is not finite.
+    /// When the geometry is no pooling's, the sum of a window may exceed an `i32`, or the scales' quotient is not
+    /// finite.
     pub fn new(
         choice: Choice,
         geometry: &Geometry,
@@ -212,7 +213,7 @@ impl AveragePool {
     }
 }
 
-/// Maximum pooling of floats. NaN is less than everything.
+/// Maximum pooling of floats. NaN is less than everything, as in ONNX Runtime nearly always.
 #[derive(Debug)]
 pub struct MaxPool(Pool<Max>);
 

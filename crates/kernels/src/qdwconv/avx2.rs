@@ -27,9 +27,9 @@ unsafe fn sweep(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
 /// What a block of eight channels has at hand.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
-    /// Pairs of rows: upper or only pair, then the lower; of each pair at stride 1 for each window column those of the upper
-    /// and of the lower point, at stride 2 for each window column. They are read where they are used: there are too many for
-    /// the registers.
+    /// Pairs of rows: upper or only pair, then the lower; of each pair at stride 1 for each window column those of the
+    /// upper and of the lower point, at stride 2 for each window column. They are read where they are used: there are
+    /// too many for the registers.
     weights: *const __m256i,
     bias: __m256i,
     multipliers: __m256,
@@ -150,7 +150,8 @@ impl sweep::Dot<2> for Avx2 {
     #[inline(always)]
     fn interleave(self, [a, b]: [&[u8; LANES]; 2], cell: &mut [i16; 32]) {
         let cell = cell.as_mut_ptr().cast::<__m256i>();
-        // SAFETY: an `Avx2` exists only where the CPU has AVX2; the loads are the arrays, the stores the halves of the cell.
+        // SAFETY: an `Avx2` exists only where the CPU has AVX2; the loads are the arrays, the stores the halves of the
+        // cell.
         unsafe {
             let (a, b) = (_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast()));
             _mm256_storeu_si256(cell, _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)));

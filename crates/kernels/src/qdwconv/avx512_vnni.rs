@@ -1,5 +1,5 @@
-//! AVX-512 VNNI: of the usual window four rows at a time as bytes, `vpdpbusd`; of any other one, and where weights are no
-//! bytes, pairs of rows as 16-bit, `vpdpwssd`.
+//! AVX-512 VNNI: of the usual window four rows at a time as bytes, `vpdpbusd`; of any other one, and where weights are
+//! no bytes, pairs of rows as 16-bit, `vpdpwssd`.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -36,8 +36,8 @@ unsafe fn sweep(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
 /// What a block of 16 channels has in registers.
 #[derive(Clone, Copy)]
 pub(super) struct Block<const WEIGHTS: usize> {
-    /// Group by group; at stride 1 for each window column those of the upper and of the lower point, at stride 2 for each
-    /// window column.
+    /// Group by group; at stride 1 for each window column those of the upper and of the lower point, at stride 2 for
+    /// each window column.
     weights: [__m512i; WEIGHTS],
     bias: __m512i,
     multipliers: __m512,

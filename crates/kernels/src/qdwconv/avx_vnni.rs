@@ -24,7 +24,8 @@ struct AvxVnni(Avx2);
 /// What a block of eight channels has in registers.
 #[derive(Clone, Copy)]
 struct Block {
-    /// At stride 1 for each window column those of the upper and of the lower point; at stride 2 for each window column.
+    /// At stride 1 for each window column those of the upper and of the lower point; at stride 2 for each window
+    /// column.
     weights: [__m256i; 6],
     bias: __m256i,
     multipliers: __m256,

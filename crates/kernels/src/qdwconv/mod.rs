@@ -1,8 +1,8 @@
 //! Quantized depthwise convolution: each output channel is a small convolution of one input channel, in exact integers.
 //!
-//! Two kinds of rows share a layer's channels. `slide.rs` knows the usual window, 3×3, and reads the image as it lies in
-//! memory; `sweep.rs` knows every window, and interleaves the image first. Both are written once over the instructions of a
-//! CPU; `scalar.rs` is their plain counterpart.
+//! Two kinds of rows share a layer's channels. `slide.rs` knows the usual window, 3×3, and reads the image as it lies
+//! in memory; `sweep.rs` knows every window, and interleaves the image first. Both are written once over the
+//! instructions of a CPU; `scalar.rs` is their plain counterpart.
 
 use std::ops::Range;
 
@@ -78,8 +78,8 @@ enum Windows {
 /// Computes the blocks of a part in the rows that the output holds.
 ///
 /// # Safety
-/// The CPU must have the instruction set of the row, and the part must be packed for it. Nobody else has the channels of the
-/// blocks in these rows of the output; for [`Windows::All`], nobody else has the rows.
+/// The CPU must have the instruction set of the row, and the part must be packed for it. Nobody else has the channels
+/// of the blocks in these rows of the output; for [`Windows::All`], nobody else has the rows.
 type Run = unsafe fn(layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>);
 
 /// The kernels for quantized depthwise convolution.
@@ -186,8 +186,9 @@ struct Io<'a> {
 
 /// How the rows of a window are grouped.
 ///
-/// A group of window rows is interleaved, so that one instruction multiplies all of them and adds the products. If windows
-/// of neighbouring output rows overlap, the last group has room left that makes the same groups serve another output row.
+/// A group of window rows is interleaved, so that one instruction multiplies all of them and adds the products. If
+/// windows of neighbouring output rows overlap, the last group has room left that makes the same groups serve another
+/// output row.
 #[derive(Clone, Copy, Debug)]
 struct Packing {
     /// Channels of a block.
@@ -448,8 +449,9 @@ impl QDepthwiseConv2d {
                 for part in &self.parts {
                     let share = |task: usize| part.channels.len() * task / threads;
                     let io = Io { input, rows: 0..height, output: &output, scratch: scratch_of(thread) };
-                    // SAFETY: as in `run_rows`; each block is in one share. Only the last block of all overlaps another, which
-                    // is the last or the last but one of its part: shares are so large that one thread has both.
+                    // SAFETY: as in `run_rows`; each block is in one share. Only the last block of all overlaps
+                    // another, which is the last or the last but one of its part: shares are so large that one thread
+                    // has both.
                     unsafe { (part.row.kernel.run)(&self.layer, part, share(task)..share(task + 1), io) };
                 }
             });
@@ -479,8 +481,8 @@ impl QDepthwiseConv2d {
         let output = Disjoint::new(output);
         for part in &self.parts {
             let io = Io { input, rows: rows.clone(), output: &output, scratch: &mut *scratch };
-            // SAFETY: the table gives only rows that this CPU can run, and the part was packed for its own; this thread has
-            // the whole output.
+            // SAFETY: the table gives only rows that this CPU can run, and the part was packed for its own; this thread
+            // has the whole output.
             unsafe { (part.row.kernel.run)(&self.layer, part, 0..part.channels.len(), io) };
         }
     }

@@ -1,5 +1,5 @@
-//! NEON. Of the usual window two products are added in 16 bits, `smull` and `smlal`, before they are widened; of any other
-//! one row at a time as 16-bit, `smlal`.
+//! NEON. Of the usual window two products are added in 16 bits, `smull` and `smlal`, before they are widened; of any
+//! other one row at a time as 16-bit, `smlal`.
 
 use std::arch::aarch64::*;
 use std::ops::Range;
@@ -117,7 +117,8 @@ impl sweep::Dot<1> for Neon {
 
     #[inline(always)]
     fn interleave(self, [row]: [&[i8; LANES]; 1], cell: &mut [i16; 16]) {
-        // SAFETY: a `Neon` exists only where the CPU has NEON; the load is the array, the stores the halves of the cell.
+        // SAFETY: a `Neon` exists only where the CPU has NEON; the load is the array, the stores the halves of the
+        // cell.
         unsafe {
             let row = vld1q_s8(row.as_ptr());
             vst1q_s16(cell.as_mut_ptr(), vmovl_s8(vget_low_s8(row)));

@@ -31,7 +31,8 @@ struct NeonDot(Neon);
 impl neon_slide::Multiply for NeonDot {
     /// Four bytes for each of eight channels.
     type Cell = [int8x16_t; 2];
-    /// At stride 1 for each window column those of the upper and of the lower point; at stride 2 for each window column.
+    /// At stride 1 for each window column those of the upper and of the lower point; at stride 2 for each window
+    /// column.
     type Weights = [[int8x16_t; 2]; 6];
 
     #[inline(always)]
@@ -122,7 +123,8 @@ impl sweep::Dot<4> for NeonDot {
 
     #[inline(always)]
     fn interleave(self, [a, b, c, d]: [&[i8; LANES]; 4], cell: &mut [i8; 64]) {
-        // SAFETY: a `NeonDot` exists only where the CPU has NEON; the loads are the arrays, the stores the quarters of the cell.
+        // SAFETY: a `NeonDot` exists only where the CPU has NEON; the loads are the arrays, the stores the quarters of
+        // the cell.
         unsafe {
             let (a, b) = (vld1q_s8(a.as_ptr()), vld1q_s8(b.as_ptr()));
             let (c, d) = (vld1q_s8(c.as_ptr()), vld1q_s8(d.as_ptr()));

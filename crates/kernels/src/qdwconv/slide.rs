@@ -1,7 +1,7 @@
 //! The 3×3 window, once for every CPU: it slides along rows that lie in memory as the layer before wrote them.
 //!
-//! For a block of channels, whose weights stay in registers, and two neighbouring points of the output at a time, one above
-//! the other at stride 1 and side by side at stride 2:
+//! For a block of channels, whose weights stay in registers, and two neighbouring points of the output at a time, one
+//! above the other at stride 1 and side by side at stride 2:
 //!
 //! 1. A *cell* is loaded: one column of the four rows (stride 1) or three rows (stride 2) under the windows.
 //! 2. Of the last three cells (stride 1) or five (stride 2), both points' sums are made.
@@ -62,8 +62,8 @@ pub(super) trait Window: Copy {
 /// Computes blocks.
 ///
 /// # Safety
-/// Nobody else has these channels of the output's rows. The part was packed for this kernel, with stride 1 or 2 and blocks
-/// inside the image's channels.
+/// Nobody else has these channels of the output's rows. The part was packed for this kernel, with stride 1 or 2 and
+/// blocks inside the image's channels.
 #[inline(always)]
 pub(super) unsafe fn run<W: Window>(isa: W, layer: &Layer, part: &Part, blocks: Range<usize>, io: Io<'_>) {
     let Geometry { input: [_, in_width, channels], output: [_, width, _], stride, .. } = layer.geometry;
@@ -173,8 +173,8 @@ impl<W: Window> Area<'_, W> {
     }
 }
 
-/// The pointer, of which the compiler does not know where it comes from: it would keep one for each row and cell and add to
-/// all of them in the loop, instead of adding one common offset in the loads.
+/// The pointer, of which the compiler does not know where it comes from: it would keep one for each row and cell and
+/// add to all of them in the loop, instead of adding one common offset in the loads.
 #[expect(clippy::pointers_in_nomem_asm_block, reason = "only the address goes in and out")]
 #[inline(always)]
 pub(super) fn opaque<T>(mut pointer: *const T) -> *const T {
@@ -289,8 +289,8 @@ impl Line {
                 x += 2;
             };
         }
-        // Pairs with columns outside of the image, and those without, have loops of their own: in one, the compiler would
-        // choose between them for each load.
+        // Pairs with columns outside of the image, and those without, have loops of their own: in one, the compiler
+        // would choose between them for each load.
         macro_rules! edge {
             ($cells:ident, while $more:expr) => {
                 while $more {

@@ -3,8 +3,8 @@
 //! For a block of 16 channels, and for each step down the image:
 //!
 //! 1. Groups of input rows are interleaved into lines of cells, a cell being one column of one group: padded on both
-//!    sides, so that nothing after this asks where the border is. The lines form a ring, since most of them serve the next
-//!    step, too.
+//!    sides, so that nothing after this asks where the border is. The lines form a ring, since most of them serve the
+//!    next step, too.
 //! 2. Windows slide over the lines: each cell of a window is one `dot` with a cell of weights.
 //! 3. The sums are requantized while they are in registers.
 
@@ -85,8 +85,8 @@ struct Block<'a, D: Dot<G>, const G: usize> {
 }
 
 impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
-    /// `rows` of the output, `R` at a time. `K` is the height and width of the window and `S` its horizontal stride, without
-    /// dilation; or both are 0, for any.
+    /// `rows` of the output, `R` at a time. `K` is the height and width of the window and `S` its horizontal stride,
+    /// without dilation; or both are 0, for any.
     #[inline(always)]
     fn sweep<const R: usize, const X: usize, const K: usize, const S: usize>(
         &self,
@@ -144,8 +144,8 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
             let mut taps = [&zeros; G];
             for g in 0..G {
                 let (source, step) = sources[g];
-                // SAFETY: the cells are at most as many as the row has pixels, and `channel + LANES <= channels`, so that
-                // the 16 values lie in the row; padding stays at its 16.
+                // SAFETY: the cells are at most as many as the row has pixels, and `channel + LANES <= channels`, so
+                // that the 16 values lie in the row; padding stays at its 16.
                 taps[g] = unsafe { &*source.cast::<[Activation; LANES]>() };
                 sources[g].0 = source.wrapping_add(step);
             }
@@ -153,8 +153,8 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         }
     }
 
-    /// The same where 16 channels do not lie side by side in the rows: in the last block, or where several output channels
-    /// read one input channel.
+    /// The same where 16 channels do not lie side by side in the rows: in the last block, or where several output
+    /// channels read one input channel.
     #[inline(always)]
     fn fill_by_copies(&self, rows: [(&[Activation], usize); G], line: &mut [D::Cell]) {
         for (x, cell) in line.iter_mut().enumerate() {
@@ -211,8 +211,8 @@ impl<D: Dot<G>, const G: usize> Block<'_, D, G> {
         debug_assert!((x + X - 1) * stride + (width - 1) * dilation < self.columns);
         for group in 0..groups {
             let slot = if first + group < groups { first + group } else { first + group - groups };
-            // SAFETY: there is a line for each group, with the columns that the windows of an output row reach; there is a
-            // cell of weights for each group, window column and row.
+            // SAFETY: there is a line for each group, with the columns that the windows of an output row reach; there
+            // is a cell of weights for each group, window column and row.
             let (cells, weights) = unsafe {
                 let cells = ring.as_ptr().add(slot * self.columns + x * stride);
                 (cells, self.weights.as_ptr().add(group * width * R))

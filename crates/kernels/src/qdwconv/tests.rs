@@ -181,7 +181,8 @@ fn extremes_are_exact() {
             case.values.fill(weight);
             case.zero_points = vec![point];
             case.input_zero_point = input_zero_point.into();
-            // One more than the sums need, so that differences of 1 show at some pixel, and one that overflows any integer.
+            // One more than the sums need, so that differences of 1 show at some pixel, and one that overflows any
+            // integer.
             for multiplier in [1e-4, 3.0e12] {
                 case.multipliers = vec![multiplier; 17];
                 case.check();

@@ -1,5 +1,5 @@
-//! AVX2: `vpmaddwd` on 16-bit pairs. The 8-bit `vpmaddubsw` would saturate, so both factors are widened: the weights as they
-//! are loaded, the input once a band.
+//! AVX2: `vpmaddwd` on 16-bit pairs. The 8-bit `vpmaddubsw` would saturate, so both factors are widened: the weights as
+//! they are loaded, the input once a band.
 
 use std::arch::x86_64::*;
 
@@ -42,8 +42,8 @@ unsafe fn multiply(block: &Block) {
 /// As [`multiply`]; the rows are inside the block, and its columns are eight times `V`.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
-    // SAFETY: for each of the columns there is a bias, and for each pair of the depth a pair of weights. Each input row has
-    // `depth` words, a multiple of four.
+    // SAFETY: for each of the columns there is a bias, and for each pair of the depth a pair of weights. Each input row
+    // has `depth` words, a multiple of four.
     let sums = unsafe {
         let mut sums = [bias::<V>(block); R];
         let input = block.input_rows::<i16, R>(row);
@@ -172,7 +172,8 @@ unsafe fn finish<const R: usize, const V: usize, const ADDS: bool>(
     multipliers: [__m256; V],
 ) {
     let (simd, epilogue) = (Avx2::new(), *block.epilogue);
-    // Sixteen lanes are two vectors: of one row, or of two rows of a narrow panel. The last, if it has no pair, goes twice.
+    // Sixteen lanes are two vectors: of one row, or of two rows of a narrow panel. The last, if it has no pair, goes
+    // twice.
     for first in (0..R * V).step_by(2) {
         let last = (first + 1).min(R * V - 1);
         let [(r0, v0), (r1, v1)] = [(first / V, first % V), (last / V, last % V)];

@@ -42,8 +42,8 @@ unsafe fn multiply(block: &Block) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn tile<const R: usize, const V: usize>(block: &Block, row: usize) {
     let simd = Avx512::new();
-    // SAFETY: for each of the columns there are a bias, a multiplier, a shift if there are shifts, and for each four of the
-    // depth four weights. Each input row has `depth` bytes, a multiple of four.
+    // SAFETY: for each of the columns there are a bias, a multiplier, a shift if there are shifts, and for each four of
+    // the depth four weights. Each input row has `depth` bytes, a multiple of four.
     let (sums, multipliers) = unsafe {
         let (mut bias, mut multipliers) = ([_mm512_setzero_si512(); V], [_mm512_setzero_ps(); V]);
         for v in 0..V {

@@ -1,4 +1,5 @@
-//! What happens to exact sums while they are still in registers: requantization, and the residual addition that may follow.
+//! What happens to exact sums while they are still in registers: requantization, and the residual addition that may
+//! follow.
 
 use super::Block;
 use crate::Activation;
@@ -59,11 +60,12 @@ impl Epilogue {
 }
 
 impl Block<'_> {
-    /// Finishes sixteen sums and writes them: `P` pieces of `W` columns each, at these rows and columns of the block. Two
-    /// pieces at the same place are the same.
+    /// Finishes sixteen sums and writes them: `P` pieces of `W` columns each, at these rows and columns of the block.
+    /// Two pieces at the same place are the same.
     ///
-    /// `ADDS` is [`Epilogue::adds`]; kernels branch on it once a tile, so that what only the addition needs stays out of the
-    /// way of the rest. `epilogue` is a copy of the block's: the compiler need not expect that writing output changes it.
+    /// `ADDS` is [`Epilogue::adds`]; kernels branch on it once a tile, so that what only the addition needs stays out
+    /// of the way of the rest. `epilogue` is a copy of the block's: the compiler need not expect that writing output
+    /// changes it.
     ///
     /// # Safety
     /// The pieces are inside the block.

@@ -1,10 +1,12 @@
 //! Quantized convolution and matrix product: 8-bit activations times 8-bit weights, summed exactly in 32 bits,
-//! requantized, and added to a residual, in one pass. A fully connected layer is a convolution over [`Geometry::matrix`].
+//! requantized, and added to a residual, in one pass. A fully connected layer is a convolution over
+//! [`Geometry::matrix`].
 //!
-//! A convolution is a matrix product: the rows are windows of the input, the columns are output channels, the depth is what
-//! a window holds. The work is cut twice. Tasks, which threads take, are a band of rows times a chunk of columns. In a task,
-//! the band's rows are laid out once (a pointwise convolution reads them from the input as they are); then for one *panel*
-//! of columns after the other, a kernel goes over the band tile by tile, while the panel stays in the nearest cache.
+//! A convolution is a matrix product: the rows are windows of the input, the columns are output channels, the depth is
+//! what a window holds. The work is cut twice. Tasks, which threads take, are a band of rows times a chunk of columns.
+//! In a task, the band's rows are laid out once (a pointwise convolution reads them from the input as they are); then
+//! for one *panel* of columns after the other, a kernel goes over the band tile by tile, while the panel stays in the
+//! nearest cache.
 //!
 //! Zero points cost nothing at run time: `Σ (a − za)(w − zw) = Σ a·(w − zw) − za·Σ (w − zw)`, and the last term is
 //! part of the packed bias. Taps outside the image are `za`, which makes their terms 0.
@@ -78,8 +80,8 @@ pub struct Kernel {
     granule: usize,
     /// The depth is padded to a multiple of this.
     depth_multiple: usize,
-    /// So many weights of one column lie side by side before the next column comes. A multiple of `depth_multiple`, or the
-    /// other way round; where the depth is no multiple of it, the last group is narrower.
+    /// So many weights of one column lie side by side before the next column comes. A multiple of `depth_multiple`, or
+    /// the other way round; where the depth is no multiple of it, the last group is narrower.
     depth_group: usize,
     /// What weights are stored as.
     weights: Element,
@@ -181,8 +183,8 @@ pub struct QConv2d {
 }
 
 impl QConv2d {
-    /// Packs the weights, `[out_channels][kernel_h][kernel_w][in_channels / groups]`, for the kernel that `choice` allows
-    /// here, to be run by pools of up to `threads` threads.
+    /// Packs the weights, `[out_channels][kernel_h][kernel_w][in_channels / groups]`, for the kernel that `choice`
+    /// allows here, to be run by pools of up to `threads` threads.
     ///
     /// # Panics
     /// When lengths do not fit the geometry, a multiplier is not finite, a weight zero point is not an `i8`, or another
@@ -233,7 +235,8 @@ impl QConv2d {
         self.threads * self.thread_scratch_bytes() + ALIGNMENT
     }
 
-    /// Convolves one image. `residual` is there exactly if an addition was given at construction, and shaped as the output.
+    /// Convolves one image. `residual` is there exactly if an addition was given at construction, and shaped as the
+    /// output.
     ///
     /// # Panics
     /// When a slice is not as long as the geometry or [`scratch_bytes`](Self::scratch_bytes) says, or the pool has more
@@ -270,8 +273,8 @@ impl QConv2d {
         });
     }
 
-    /// Whether [`run_rows`](Self::run_rows) can be given an input that has just its rows: each output pixel is a function of
-    /// the input pixel at the same place, of which the kernel reads no more than there is.
+    /// Whether [`run_rows`](Self::run_rows) can be given an input that has just its rows: each output pixel is a
+    /// function of the input pixel at the same place, of which the kernel reads no more than there is.
     pub(crate) fn is_local(&self) -> bool {
         self.geometry.is_pointwise() && self.shape.depth.is_multiple_of(self.row.kernel.depth_multiple)
     }
@@ -291,8 +294,8 @@ impl QConv2d {
         self.areas().iter().sum()
     }
 
-    /// Computes output pixels `rows`, numbered row by row, on this thread. `residual` and `output` begin with the first of
-    /// them. So does `input`, or it is the whole image.
+    /// Computes output pixels `rows`, numbered row by row, on this thread. `residual` and `output` begin with the first
+    /// of them. So does `input`, or it is the whole image.
     ///
     /// # Panics
     /// When a slice is too short, or `scratch` does not begin on a cache line.
@@ -324,8 +327,8 @@ impl QConv2d {
         }
     }
 
-    /// Bytes of a thread's scratch areas, each a multiple of [`ALIGNMENT`]: the band as bytes, the band as words, the sums
-    /// of its rows, and output and residual of a panel that has more columns than the matrix.
+    /// Bytes of a thread's scratch areas, each a multiple of [`ALIGNMENT`]: the band as bytes, the band as words, the
+    /// sums of its rows, and output and residual of a panel that has more columns than the matrix.
     fn areas(&self) -> [usize; 5] {
         let (kernel, band) = (&self.row.kernel, self.split.band);
         let cells = band * self.shape.depth.next_multiple_of(kernel.depth_multiple);
@@ -444,9 +447,9 @@ impl QConv2d {
             output_stride: channels,
         };
         if padded_width == width {
-            // SAFETY: the constructor checked the instruction set. Input, weights and parameters were just sliced to the
-            // block's size. The columns are inside the matrix, so output and residual have them in each of the band's
-            // rows, and nobody else writes these columns of these rows.
+            // SAFETY: the constructor checked the instruction set. Input, weights and parameters were just sliced to
+            // the block's size. The columns are inside the matrix, so output and residual have them in each of the
+            // band's rows, and nobody else writes these columns of these rows.
             return unsafe { (kernel.multiply)(&block) };
         }
         let cell = |row: usize| first + row * channels;

@@ -1,4 +1,5 @@
-//! Sums of rows of input, which weights with zero points call for, by instructions that every CPU of an architecture has.
+//! Sums of rows of input, which weights with zero points call for, by instructions that every CPU of an architecture
+//! has.
 
 use crate::Activation;
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{Kernel, Shape};
 
-/// Most bytes of a band, as the kernel reads it and with its output. A band and one panel of weights then share the cache
-/// next to the core.
+/// Most bytes of a band, as the kernel reads it and with its output. A band and one panel of weights then share the
+/// cache next to the core.
 const BAND_BYTES: usize = 32 << 10;
 
 /// Rows of a thread for which reading all weights costs time that counts beside multiplying them.
@@ -20,7 +20,8 @@ pub(super) struct Split {
     pub(super) band: usize,
     /// Columns of a chunk; a group's last one may have fewer.
     chunk: usize,
-    /// Parts of the rows that differ by one row at most, so that a thread has the same part of the image in every layer.
+    /// Parts of the rows that differ by one row at most, so that a thread has the same part of the image in every
+    /// layer.
     shares: usize,
     /// Bands of each share.
     bands: usize,
@@ -35,8 +36,8 @@ impl Split {
         let panels = shape.columns.div_ceil(kernel.columns).max(1);
         let row_bytes = shape.depth.next_multiple_of(kernel.depth_multiple) * kernel.input.size() + shape.columns;
         let most = (BAND_BYTES / (row_bytes * kernel.rows)).max(1);
-        // Threads that share rows read mostly what they wrote themselves, and each of them all weights. With few rows these
-        // are most of what is read, and tiles of few rows make little of them; then the threads share columns.
+        // Threads that share rows read mostly what they wrote themselves, and each of them all weights. With few rows
+        // these are most of what is read, and tiles of few rows make little of them; then the threads share columns.
         let few = rows < threads * FEW_ROWS && rows < shape.columns || rows < threads * kernel.rows;
         let shares = if few && panels * shape.groups >= threads { 1 } else { threads };
         let chunk = if shares == 1 && shape.groups == 1 { panels.div_ceil(threads) } else { panels };

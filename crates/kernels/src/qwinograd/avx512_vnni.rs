@@ -38,8 +38,8 @@ unsafe fn multiply(product: &Product) {
 /// As [`multiply`]; the rows are inside the product, and its columns are sixteen times `V`.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn tile<const R: usize, const V: usize>(product: &Product, row: usize) {
-    // SAFETY: each of the rows has `depth` words, an even number, and for each pair of them there is a pair of weights for
-    // each column, and for each row a sum. Weights and sums begin on a cache line.
+    // SAFETY: each of the rows has `depth` words, an even number, and for each pair of them there is a pair of weights
+    // for each column, and for each row a sum. Weights and sums begin on a cache line.
     unsafe {
         let mut sums = [[_mm512_setzero_si512(); V]; R];
         let input = rows_apart::<i16, R>(product.input.add(row * product.depth).cast(), 2 * product.depth);

@@ -33,8 +33,8 @@ unsafe fn multiply(product: &Product) {
 /// As [`multiply`]; the rows are inside the product.
 #[target_feature(enable = "avx2,avxvnni")]
 unsafe fn tile<const R: usize>(product: &Product, row: usize) {
-    // SAFETY: each of the rows has `depth` words, an even number, and for each pair of them there is a pair of weights for
-    // each of sixteen columns, and for each row a sum. Weights and sums begin on a cache line.
+    // SAFETY: each of the rows has `depth` words, an even number, and for each pair of them there is a pair of weights
+    // for each of sixteen columns, and for each row a sum. Weights and sums begin on a cache line.
     unsafe {
         let mut sums = [[_mm256_setzero_si256(); 2]; R];
         let input = rows_apart::<i16, R>(product.input.add(row * product.depth).cast(), 2 * product.depth);

@@ -1,13 +1,14 @@
-//! Quantized 3×3 convolution by Winograd's minimal filtering F(4×4, 3×3): a tile of 4×4 outputs takes 36 products for each
-//! pair of channels instead of 144, of numbers of 16 bits instead of 8.
+//! Quantized 3×3 convolution by Winograd's minimal filtering F(4×4, 3×3): a tile of 4×4 outputs takes 36 products for
+//! each pair of channels instead of 144, of numbers of 16 bits instead of 8.
 //!
-//! The result is exact, and so the same bytes as [`qgemm`](crate::qgemm)'s. Usually Winograd's transforms have fractions and
-//! lose bits. Here they are integers: each sum comes out 9 · 2ⁿ times as large, modulo 2³². Nine has an inverse there, and the
-//! factor 2ⁿ only leaves the sum known modulo 2³²⁻ⁿ, which is enough where the weights bound it: [`QWinogradConv2d::fits`].
+//! The result is exact, and so the same bytes as [`qgemm`](crate::qgemm)'s. Usually Winograd's transforms have
+//! fractions and lose bits. Here they are integers: each sum comes out 9 · 2ⁿ times as large, modulo 2³². Nine has an
+//! inverse there, and the factor 2ⁿ only leaves the sum known modulo 2³²⁻ⁿ, which is enough where the weights bound it:
+//! [`QWinogradConv2d::fits`].
 //!
-//! A task, which a thread takes, is a block of tiles times a chunk of columns (output channels). The block's 36 matrices of
-//! transformed inputs are made once; then for one *panel* of columns after the other, they are multiplied by 36 matrices of
-//! transformed weights, and the sums are transformed back, requantized and written.
+//! A task, which a thread takes, is a block of tiles times a chunk of columns (output channels). The block's 36
+//! matrices of transformed inputs are made once; then for one *panel* of columns after the other, they are multiplied
+//! by 36 matrices of transformed weights, and the sums are transformed back, requantized and written.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -81,7 +82,8 @@ pub struct Kernel {
     /// Transforms the sums of one tile and one panel, and makes outputs of them.
     ///
     /// # Safety
-    /// The CPU has the row's instruction set, the tile is what its fields say, and nobody else has its places of the output.
+    /// The CPU has the row's instruction set, the tile is what its fields say, and nobody else has its places of the
+    /// output.
     output: unsafe fn(&OutputTile),
 }
 
@@ -135,8 +137,8 @@ struct OutputTile<'a> {
     steps: [usize; 2],
 }
 
-/// Most bytes of a block: its transformed inputs, and the sums of one panel. They share the second-level cache with a panel
-/// of weights that passes through.
+/// Most bytes of a block: its transformed inputs, and the sums of one panel. They share the second-level cache with a
+/// panel of weights that passes through.
 const BLOCK_BYTES: usize = 384 << 10;
 
 /// A quantized 3×3 convolution with transformed weights.
@@ -153,8 +155,8 @@ pub struct QWinogradConv2d {
 }
 
 impl QWinogradConv2d {
-    /// Whether a convolution can be done so: 3×3 windows side by side, whole vectors of channels, and weights so small that
-    /// no sum leaves the range in which it is known.
+    /// Whether a convolution can be done so: 3×3 windows side by side, whole vectors of channels, and weights so small
+    /// that no sum leaves the range in which it is known.
     pub fn fits(geometry: &Geometry, weights: &Weights) -> bool {
         geometry.kernel == [TAPS; 2]
             && geometry.stride == [1, 1]
@@ -164,10 +166,11 @@ impl QWinogradConv2d {
             && pack::sums_are_known(weights, geometry.output[2])
     }
 
-    /// Whether it [fits](Self::fits) and is faster than [`QConv2d`](qgemm::QConv2d), by a rough count of what either does.
+    /// Whether it [fits](Self::fits) and is faster than [`QConv2d`](qgemm::QConv2d), by a rough count of what either
+    /// does.
     pub fn pays(choice: Choice, geometry: &Geometry, weights: &Weights) -> bool {
-        // What else a tile takes, in the time of so many products for each channel of the input and of the output; and a
-        // weight that comes from memory.
+        // What else a tile takes, in the time of so many products for each channel of the input and of the output; and
+        // a weight that comes from memory.
         const INPUT: usize = 170;
         const OUTPUT: usize = 400;
         const WEIGHT: usize = 6;
@@ -181,12 +184,12 @@ impl QWinogradConv2d {
         row.isa == qgemm::TABLE.pick(choice).isa && Self::fits(geometry, weights) && transformed() < direct()
     }
 
-    /// Packs the weights, `[out_channels][3][3][in_channels]`, for the kernel that `choice` allows here, to be run by pools
-    /// of up to `threads` threads.
+    /// Packs the weights, `[out_channels][3][3][in_channels]`, for the kernel that `choice` allows here, to be run by
+    /// pools of up to `threads` threads.
     ///
     /// # Panics
-    /// When it does not [fit](Self::fits), lengths do not fit the geometry, a multiplier is not finite, a weight zero point
-    /// is not an `i8`, or another zero point or bound is not an [`Activation`].
+    /// When it does not [fit](Self::fits), lengths do not fit the geometry, a multiplier is not finite, a weight zero
+    /// point is not an `i8`, or another zero point or bound is not an [`Activation`].
     pub fn new(
         choice: Choice,
         geometry: Geometry,
@@ -244,7 +247,8 @@ impl QWinogradConv2d {
         (input, sums)
     }
 
-    /// Convolves one image. `residual` is there exactly if an addition was given at construction, and shaped as the output.
+    /// Convolves one image. `residual` is there exactly if an addition was given at construction, and shaped as the
+    /// output.
     ///
     /// # Panics
     /// When a slice is not as long as the geometry or [`scratch_bytes`](Self::scratch_bytes) says, or the pool has more
@@ -314,8 +318,8 @@ impl QWinogradConv2d {
                 }
             }
             let to = inputs.as_mut_ptr().wrapping_add(index * depth);
-            // SAFETY: the table gives only rows that this CPU can run. A pixel is one of the image or of the padding, and
-            // the matrices have a row for each tile.
+            // SAFETY: the table gives only rows that this CPU can run. A pixel is one of the image or of the padding,
+            // and the matrices have a row for each tile.
             unsafe { (self.row.kernel.input)(&InputTile { pixels, depth, to, stride }) };
         }
     }
@@ -334,8 +338,9 @@ impl QWinogradConv2d {
                 weights: weights.as_ptr(),
                 sums: sums[i * stride..][..rows * columns.len()].as_mut_ptr(),
             };
-            // SAFETY: the table gives only rows that this CPU can run, and the slices were just cut to the product's size.
-            // Scratch and weights begin on a cache line, of which matrices, of vectors of channels, are multiples.
+            // SAFETY: the table gives only rows that this CPU can run, and the slices were just cut to the product's
+            // size. Scratch and weights begin on a cache line, of which matrices, of vectors of channels, are
+            // multiples.
             unsafe { (self.row.kernel.multiply)(&product) };
         }
     }

@@ -1,5 +1,5 @@
-//! NEON: `smlal` adds a product of words to each of four sums. It pays where there are no dot products of bytes, as on the
-//! Cortex-A72.
+//! NEON: `smlal` adds a product of words to each of four sums. It pays where there are no dot products of bytes, as on
+//! the Cortex-A72.
 
 use std::arch::aarch64::*;
 
@@ -46,8 +46,8 @@ unsafe fn multiply(product: &Product) {
 #[target_feature(enable = "neon")]
 unsafe fn tile<const R: usize>(product: &Product, row: usize) {
     let depth = product.depth;
-    // SAFETY: each of the rows has `depth` words, a multiple of eight, and for each of them there are sixteen weights, and
-    // for each row sixteen sums.
+    // SAFETY: each of the rows has `depth` words, a multiple of eight, and for each of them there are sixteen weights,
+    // and for each row sixteen sums.
     unsafe {
         let mut sums = [[vdupq_n_s32(0); 4]; R];
         let input = product.input.add(row * depth);

@@ -1,10 +1,10 @@
-//! The transforms of Winograd's F(4, 3) in integers, one line of six at a time. Two dimensions are lines in one direction,
-//! then lines in the other.
+//! The transforms of Winograd's F(4, 3) in integers, one line of six at a time. Two dimensions are lines in one
+//! direction, then lines in the other.
 //!
-//! For the points 0, ±1, ±2 and ∞ (Lavin and Gray 2016), the four sums of three products that six neighbouring values and
-//! three weights make are `Aᵀ (G g ⊙ Bᵀ d)`. `G` has fractions with the denominator 24. Here its lines are multiplied by
-//! 24, 6, 6, 24, 24 and 6, which makes them integers as small as can be, and the lines of `Aᵀ` by what is needed so that
-//! each sum comes out as a known multiple of what it should be: [`output_line`].
+//! For the points 0, ±1, ±2 and ∞ (Lavin and Gray 2016), the four sums of three products that six neighbouring values
+//! and three weights make are `Aᵀ (G g ⊙ Bᵀ d)`. `G` has fractions with the denominator 24. Here its lines are
+//! multiplied by 24, 6, 6, 24, 24 and 6, which makes them integers as small as can be, and the lines of `Aᵀ` by what is
+//! needed so that each sum comes out as a known multiple of what it should be: [`output_line`].
 
 /// Integers, or vectors of them, that wrap around.
 pub(super) trait Ring: Copy {

@@ -17,8 +17,8 @@ impl Avx2 {
         Avx2(())
     }
 
-    /// [`Output::quantize`] of four vectors of scaled sums that are [`NEAR`](crate::quantized::NEAR); the bytes of the first
-    /// two, and of the last two.
+    /// [`Output::quantize`] of four vectors of scaled sums that are [`NEAR`](crate::quantized::NEAR); the bytes of the
+    /// first two, and of the last two.
     #[inline(always)]
     pub(crate) fn quantize_near(self, [a, b, c, d]: [__m256; 4], output: &Output) -> [__m128i; 2] {
         // SAFETY: an `Avx2` exists only where the CPU has AVX2 and FMA.
@@ -112,8 +112,8 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn nan_to_zero(self, a: [__m256; 2]) -> [__m256; 2] {
-        both!(|a| _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_ORD_Q>(a, a)))
+    fn if_nan(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+        both!(|a, b, c| _mm256_blendv_ps(c, b, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)))
     }
 
     #[inline(always)]

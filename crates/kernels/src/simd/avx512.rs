@@ -151,9 +151,9 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn nan_to_zero(self, a: __m512) -> __m512 {
+    fn if_nan(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: an `Avx512` exists only where the CPU has AVX-512.
-        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(a, a), a) }
+        unsafe { _mm512_mask_mov_ps(c, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), b) }
     }
 
     #[inline(always)]

@@ -1,12 +1,13 @@
-//! Sixteen lanes: the vectors that elementwise, pooling, depthwise and f32 kernels are written over, once for every CPU.
+//! Sixteen lanes: the vectors that elementwise, pooling, depthwise and f32 kernels are written over, once for every
+//! CPU.
 //!
 //! A kernel's body is a generic function over [`Simd`]; [`rows`] turns it into a function for each instruction set. The
-//! value of a type that implements [`Simd`] exists only where the CPU has its instructions, so that its methods are safe;
-//! loads and stores take references to arrays of 16. What an instruction set cannot say exactly alike does not belong here:
-//! each operation is defined to the bit, in the scalar terms of its comment.
+//! value of a type that implements [`Simd`] exists only where the CPU has its instructions, so that its methods are
+//! safe; loads and stores take references to arrays of 16. What an instruction set cannot say exactly alike does not
+//! belong here: each operation is defined to the bit, in the scalar terms of its comment.
 //!
-//! Bodies keep to plain loops. A closure that is not inlined, as that of `array::map` may not be, is compiled without the
-//! CPU's instructions, and vectors then pass through memory.
+//! Bodies keep to plain loops. A closure that is not inlined, as that of `array::map` may not be, is compiled without
+//! the CPU's instructions, and vectors then pass through memory.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -54,8 +55,8 @@ pub(crate) trait Simd: Copy {
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a < b { a } else { b }`
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `if a.is_nan() { 0.0 } else { a }`
-    fn nan_to_zero(self, a: Self::F32) -> Self::F32;
+    /// `if a.is_nan() { b } else { c }`
+    fn if_nan(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// 2 to the power of an integer from −126 to 127; for any other number some float.
     fn power_of_two(self, n: Self::F32) -> Self::F32;
 
@@ -160,28 +161,32 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// A splat of each of two bounds.
+    /// What [`clamp`](Self::clamp) needs of two bounds: a splat of each, and the zero that, added, makes −0 the lower
+    /// bound where that is 0.
     #[inline(always)]
-    fn splat_bounds(self, [min, max]: [f32; 2]) -> [Self::F32; 2] {
-        [self.splat(min), self.splat(max)]
+    fn splat_bounds(self, bounds: [f32; 2]) -> [Self::F32; 3] {
+        let [min, max] = positive_zeros(bounds);
+        [self.splat(min), self.splat(max), self.splat(0f32.copysign(min))]
     }
 
-    /// `if x > min { x } else { min }`, then the like with `max`: the clamp that ends every float operator.
+    /// [`clamp`] of each lane.
     #[inline(always)]
-    fn clamp(self, x: Self::F32, [min, max]: [Self::F32; 2]) -> Self::F32 {
-        self.min(self.max(x, min), max)
+    fn clamp(self, x: Self::F32, [min, max, zero]: [Self::F32; 3]) -> Self::F32 {
+        self.min(max, self.max(min, self.add(x, zero)))
     }
 }
 
-/// The clamp of [`Simd::clamp`] on one float.
-pub(crate) fn clamp(x: f32, [min, max]: [f32; 2]) -> f32 {
-    let x = if x > min { x } else { min };
-    if x < max { x } else { max }
+/// The clamp that ends every float operator. NaN stays.
+pub(crate) fn clamp(x: f32, bounds: [f32; 2]) -> f32 {
+    let [min, max] = positive_zeros(bounds);
+    let x = if x <= min { min } else { x };
+    if x > max { max } else { x }
 }
 
-/// The same bounds, with zeros of such signs that instructions which order −0 before +0 clamp to the same bits as [`clamp`].
-pub(crate) fn ordered([min, max]: [f32; 2]) -> [f32; 2] {
-    [if min == 0.0 { 0.0 } else { min }, if max == 0.0 { -0.0 } else { max }]
+/// Bounds to clamp to: with +0 for −0, so that instructions which order the two clamp to the same bits as those which
+/// do not.
+pub(crate) fn positive_zeros(bounds: [f32; 2]) -> [f32; 2] {
+    bounds.map(|bound| bound + 0.0)
 }
 
 /// Defines the functions `avx2`, `avx512` and `neon`, where the architecture has them, that run a generic body over
@@ -227,8 +232,8 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// Goes over `$rows` rows in tiles of up to `$most` rows, nearly equal ones: `|ROWS, row| tile` is compiled for each listed
-/// number of rows.
+/// Goes over `$rows` rows in tiles of up to `$most` rows, nearly equal ones: `|ROWS, row| tile` is compiled for each
+/// listed number of rows.
 #[cfg(target_arch = "x86_64")]
 macro_rules! for_each_tile {
     ($rows:expr, $most:ident, [$($count:literal)+], |$ROWS:ident, $row:ident| $tile:expr) => {{
@@ -252,9 +257,9 @@ pub(crate) use for_each_tile;
 
 /// The starts of `R` rows, which are `stride` bytes apart.
 ///
-/// The compiler is kept from knowing that they are equally far apart: it would compute each address from the one before,
-/// with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor may this
-/// be `from_fn`: a closure in a function with target features is not inlined into one without them.)
+/// The compiler is kept from knowing that they are equally far apart: it would compute each address from the one
+/// before, with an addition for each row in the innermost loop, instead of adding one common offset in the load. (Nor
+/// may this be `from_fn`: a closure in a function with target features is not inlined into one without them.)
 #[cfg(target_arch = "x86_64")]
 #[expect(clippy::pointers_in_nomem_asm_block, reason = "only the address goes in and out")]
 #[inline(always)]

@@ -105,8 +105,13 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn nan_to_zero(self, a: [float32x4_t; 4]) -> [float32x4_t; 4] {
-        each!(|a| vbslq_f32(vceqq_f32(a, a), a, vdupq_n_f32(0.0)))
+    fn if_nan(self, a: [float32x4_t; 4], b: [float32x4_t; 4], c: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        each!(|a, b, c| vbslq_f32(vceqq_f32(a, a), c, b))
+    }
+
+    #[inline(always)]
+    fn clamp(self, x: [float32x4_t; 4], [min, max, _]: [[float32x4_t; 4]; 3]) -> [float32x4_t; 4] {
+        each!(|x, min, max| vminq_f32(vmaxq_f32(x, min), max))
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The last steps of requantization in NEON: from scaled sums to bytes.
 //!
-//! In general every step must saturate. Most layers' sums cannot reach so far that it matters, which is known when a layer
-//! is packed: they take shorter ways to the same bytes.
+//! In general every step must saturate. Most layers' sums cannot reach so far that it matters, which is known when a
+//! layer is packed: they take shorter ways to the same bytes.
 
 use std::arch::aarch64::*;
 
@@ -39,8 +39,8 @@ impl Way {
 /// What is no further from 0 fits into 16 bits, rounded and with any zero point.
 pub(crate) const SHORT_REACH: f32 = 32_000.0;
 
-/// `1.5 · 2²³`: floats from 2²³ to 2²⁴ are the integers, so that adding this to one below 2²² rounds it, ties to even, and
-/// leaves it in the low bits.
+/// `1.5 · 2²³`: floats from 2²³ to 2²⁴ are the integers, so that adding this to one below 2²² rounds it, ties to even,
+/// and leaves it in the low bits.
 const ROUNDING: f32 = 12_582_912.0;
 
 /// What the ways compute with, made once.
@@ -112,8 +112,8 @@ impl<const BOUNDED: bool> Quantize for Short<BOUNDED> {
     }
 }
 
-/// As [`Short`] without bounds, and the zero point is even: one float addition rounds and adds it. (A tie goes to the even
-/// one of two floats, which is the even sum exactly if the zero point is even.)
+/// As [`Short`] without bounds, and the zero point is even: one float addition rounds and adds it. (A tie goes to the
+/// even one of two floats, which is the even sum exactly if the zero point is even.)
 #[derive(Clone, Copy)]
 pub(crate) struct Magic(float32x4_t);
 

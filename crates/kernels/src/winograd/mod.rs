@@ -1,13 +1,15 @@
-//! Convolution of floats with 3×3 windows by Winograd's minimal filtering, F(4×4, 3×3) and F(2×2, 3×3) of Lavin and Gray, "Fast
-//! Algorithms for Convolutional Neural Networks" (2016): a quarter or four ninths of the definition's multiplications.
+//! Convolution of floats with 3×3 windows by Winograd's minimal filtering, F(4×4, 3×3) and F(2×2, 3×3) of Lavin and
+//! Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): a quarter or four ninths of the definition's
+//! multiplications.
 //!
-//! The image falls into squares of 6×6 pixels that overlap by two, each of which gives 4×4 pixels of the output; or of 4×4 that
-//! give 2×2. Squares and windows are transformed, by small matrices of integers and of fractions; then each place of a square
-//! is a matrix product over channels, which [`gemm`]'s kernels compute; and the sums are transformed back.
+//! The image falls into squares of 6×6 pixels that overlap by two, each of which gives 4×4 pixels of the output; or of
+//! 4×4 that give 2×2. Squares and windows are transformed, by small matrices of integers and of fractions; then each
+//! place of a square is a matrix product over channels, which [`gemm`]'s kernels compute; and the sums are transformed
+//! back.
 //!
-//! It is another formula than the convolution's definition: results differ from it by rounding, by some millionths of the
-//! largest output, up to a fifty-thousandth where there are hundreds of channels. But it is one formula: every row gives the
-//! same bits. [`Filter::of`] chooses it from the geometry alone.
+//! It is another formula than the convolution's definition: results differ from it by rounding, by some millionths of
+//! the largest output, up to a fifty-thousandth where there are hundreds of channels. But it is one formula: every row
+//! gives the same bits. [`Filter::of`] chooses it from the geometry alone.
 
 use std::ops::Range;
 
@@ -27,8 +29,8 @@ mod vector;
 /// The transforms of a row.
 #[derive(Debug)]
 pub struct Kernel {
-    /// For each [`Filter`]. The CPU must have the row's instruction set. What a square and a block point to must be there,
-    /// and nobody else may use what they write to.
+    /// For each [`Filter`]. The CPU must have the row's instruction set. What a square and a block point to must be
+    /// there, and nobody else may use what they write to.
     input: [unsafe fn(&Square); 2],
     output: [unsafe fn(&Block); 2],
 }
@@ -100,7 +102,8 @@ struct Square {
 
 /// Sums of products, to be transformed to a block of the output.
 struct Block {
-    /// Those of the first place; those of the others are `pitch` elements apart. There are `channels`, on whole vectors.
+    /// Those of the first place; those of the others are `pitch` elements apart. There are `channels`, on whole
+    /// vectors.
     sums: *const f32,
     pitch: usize,
     channels: usize,
@@ -117,10 +120,11 @@ struct Block {
     bounds: [f32; 2],
 }
 
-/// Bytes of transformed squares that are multiplied before the next are transformed: they stay in the second-level cache.
+/// Bytes of transformed squares that are multiplied before the next are transformed: they stay in the second-level
+/// cache.
 const BAND_BYTES: usize = 448 << 10;
-/// With fewer squares than this, what takes the time is to read the weights, of which there are four times as many as in the
-/// definition, or nearly two.
+/// With fewer squares than this, what takes the time is to read the weights, of which there are four times as many as
+/// in the definition, or nearly two.
 const FEW_SQUARES: usize = 24;
 /// With fewer channels, of the input or of the output, transforms take longer than products.
 const FEW_CHANNELS: usize = 32;
@@ -128,8 +132,8 @@ const FEW_CHANNELS: usize = 32;
 const TASKS: usize = 4;
 
 impl Filter {
-    /// The filter that computes a convolution faster than the definition does, if one does. It depends on nothing but the
-    /// geometry, so that results do not depend on the CPU.
+    /// The filter that computes a convolution faster than the definition does, if one does. It depends on nothing but
+    /// the geometry, so that results do not depend on the CPU.
     pub fn of(geometry: &Geometry) -> Option<Filter> {
         let Geometry { input, output, kernel, stride, dilation, groups, .. } = *geometry;
         let fits = kernel == [3, 3] && stride == [1, 1] && dilation == [1, 1] && groups == 1;
@@ -281,8 +285,8 @@ impl Conv2d {
         (bands * self.squares_len() + self.threads * self.sums_len()) * size_of::<f32>() + ALIGNMENT
     }
 
-    /// Elements from a place of transformed squares to the next, and from a place of a panel's sums. A cache line more than
-    /// needed, so that not all places fall into one set of a cache.
+    /// Elements from a place of transformed squares to the next, and from a place of a panel's sums. A cache line more
+    /// than needed, so that not all places fall into one set of a cache.
     fn pitches(&self) -> [usize; 2] {
         let elements = [self.geometry.input[2], self.gemm.kernel.columns.next_multiple_of(LANES)];
         elements.map(|elements| (self.band * elements).next_multiple_of(LANES) + LANES)
@@ -298,7 +302,8 @@ impl Conv2d {
         self.filter.places() * self.pitches()[1]
     }
 
-    /// Convolves one image, and adds `residual`, which has the shape of the output. What `scratch` holds is of no matter.
+    /// Convolves one image, and adds `residual`, which has the shape of the output. What `scratch` holds is of no
+    /// matter.
     ///
     /// # Panics
     /// When a length does not match, the pool has more threads than was said, or `scratch` is too small.
@@ -335,8 +340,8 @@ impl Conv2d {
                     unsafe { self.transform(input, &band, those, transformed.start()) };
                 });
                 pool.run(panels, &|panel, thread| {
-                    // SAFETY: calls that overlap in time have different threads, thus parts that do not overlap; nobody writes
-                    // the transformed squares, nor these channels of the output.
+                    // SAFETY: calls that overlap in time have different threads, thus parts that do not overlap; nobody
+                    // writes the transformed squares, nor these channels of the output.
                     unsafe {
                         let sums = sums.slice(part(thread, self.sums_len()));
                         self.multiply(panel, &band, transformed.start(), sums, residual, output.start());
@@ -346,7 +351,8 @@ impl Conv2d {
         } else {
             pool.run(squares.div_ceil(self.band), &|index, thread| {
                 let band = index * self.band..squares.min((index + 1) * self.band);
-                // SAFETY: calls that overlap in time have different threads, thus parts that do not overlap, and other bands.
+                // SAFETY: calls that overlap in time have different threads, thus parts that do not overlap, and other
+                // bands.
                 unsafe {
                     let transformed = transformed.slice(part(thread, self.squares_len())).as_mut_ptr();
                     let sums = sums.slice(part(thread, self.sums_len()));
@@ -378,8 +384,8 @@ impl Conv2d {
                 }
             });
             let to = to.wrapping_add(index * channels);
-            // SAFETY: the table gives only rows that this CPU can run. All pixels have `channels` elements, and so has each
-            // place of this square.
+            // SAFETY: the table gives only rows that this CPU can run. All pixels have `channels` elements, and so has
+            // each place of this square.
             unsafe {
                 (self.row.kernel.input[self.filter as usize])(&Square {
                     pixels,
@@ -438,7 +444,8 @@ impl Conv2d {
                     columns: lanes,
                     bounds: [f32::NEG_INFINITY, f32::INFINITY],
                 };
-                // SAFETY: the table gives only rows that this CPU can run, the squares are there, and the sums are this call's.
+                // SAFETY: the table gives only rows that this CPU can run, the squares are there, and the sums are this
+                // call's.
                 unsafe { run(&tile) };
             }
         }
@@ -458,8 +465,8 @@ impl Conv2d {
                 size: [height - y, width - x].map(|size| size.min(block)),
                 bounds: self.bounds,
             };
-            // SAFETY: the table gives only rows that this CPU can run. The block is inside the output, and its channels are this
-            // call's.
+            // SAFETY: the table gives only rows that this CPU can run. The block is inside the output, and its channels
+            // are this call's.
             unsafe { (self.row.kernel.output[self.filter as usize])(&sums) };
         }
     }

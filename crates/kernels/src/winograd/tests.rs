@@ -92,6 +92,28 @@ fn images_around_the_blocks() {
     }
 }
 
+/// NaN in an input reaches the blocks around it, NaN in a filter its channel.
+#[test]
+fn nan_stays() {
+    let geometry = geometry([16, 16], [16, 33], 1);
+    let (mut input, mut weights) = (vec![1.0; geometry.input_len()], vec![1.0; 33 * 9 * 16]);
+    input[..16].fill(f32::NAN);
+    weights[32 * 9 * 16] = f32::NAN;
+    for (choice, filter) in each_choice(&TABLE).flat_map(|choice| FILTERS.map(|filter| (choice, filter))) {
+        let layer = Conv2d::new(choice, &geometry, filter, &weights, None, [0.0, 6.0], 1);
+        let mut output = vec![0.0; geometry.output_len()];
+        layer.run(&ThreadPool::new(1), &input, None, &mut output, &mut vec![0; layer.scratch_bytes()]);
+        let name = layer.kernel_name();
+        for (pixel, values) in output.chunks_exact(33).enumerate() {
+            assert!(values[32].is_nan(), "{name} with a filter of NaN");
+            if [0, 1, 16, 17].contains(&pixel) {
+                assert!(values.iter().all(|value| value.is_nan()), "{name} with an input of NaN, pixel {pixel}");
+            }
+        }
+        assert_eq!(output[33 * 255..][..32], [6.0; 32], "{name} far from it");
+    }
+}
+
 #[test]
 fn errors_stay_small_where_channels_are_many() {
     for (channels, filter) in [64, 512].into_iter().flat_map(|channels| FILTERS.map(|filter| (channels, filter))) {

@@ -1,5 +1,5 @@
-//! The vector rows: sixteen channels at a time, those of the input so that the last sixteen overlap those before. `N` is the
-//! size of a square, `M` that of a block.
+//! The vector rows: sixteen channels at a time, those of the input so that the last sixteen overlap those before. `N`
+//! is the size of a square, `M` that of a block.
 
 use super::{Block, Square};
 use crate::simd::{LANES, Simd, starts};

@@ -1,5 +1,5 @@
-//! Class names: those of ImageNet, CIFAR-10, COCO and PASCAL VOC built in, others from a text file with one name a line, or from
-//! what a model file says of itself.
+//! Class names: those of ImageNet, CIFAR-10, COCO and PASCAL VOC built in, others from a text file with one name a
+//! line, or from what a model file says of itself.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -28,8 +28,8 @@ pub fn coco() -> Arc<[String]> {
 /// Numbers from 1 to 90 that COCO gave no class of its detection task.
 const COCO_GAPS: [usize; 10] = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83];
 
-/// COCO's 90 numbers, 1 first, as TensorFlow's models count them and torchvision's after a background class; ten of them have
-/// no name.
+/// COCO's 90 numbers, 1 first, as TensorFlow's models count them and torchvision's after a background class; ten of
+/// them have no name.
 pub fn coco_90() -> Arc<[String]> {
     let mut names = include_str!("coco.txt").lines();
     let name = |number: usize| if COCO_GAPS.contains(&number) { "" } else { names.next().unwrap_or_default() };
@@ -41,8 +41,8 @@ pub fn voc() -> Arc<[String]> {
     include_str!("voc.txt").lines().map(str::to_owned).collect()
 }
 
-/// The names that Ultralytics writes into its exports: a Python dictionary from number to name, in the numbers' order from 0.
-/// `None` where it is something else, or has control characters in it.
+/// The names that Ultralytics writes into its exports: a Python dictionary from number to name, in the numbers' order
+/// from 0. `None` where it is something else, or has control characters in it.
 pub(crate) fn from_dictionary(text: &str) -> Option<Arc<[String]>> {
     let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?;
     let mut names = Vec::new();
@@ -65,7 +65,8 @@ pub(crate) fn from_dictionary(text: &str) -> Option<Arc<[String]>> {
 /// `background` is taken off, since an index counts classes without it.
 ///
 /// # Errors
-/// When the file cannot be read, is no text or has control characters in it, is larger than a mebibyte, or names no class.
+/// When the file cannot be read, is no text or has control characters in it, is larger than a mebibyte, or names no
+/// class.
 pub fn read(path: &Path) -> Result<Arc<[String]>, Error> {
     const LARGEST: u64 = 1 << 20;
     const ADVICE: &str = "give a text file with one class name a line";

@@ -55,9 +55,9 @@ pub(super) fn sha256(mut reader: impl Read) -> io::Result<String> {
     }
 }
 
-/// Waits until this process alone may write the entry's files; calls `waiting` if another one has them now. The lock ends
-/// with the file that is returned, or with the process. Its own file stays: to delete it would let two processes hold
-/// locks on two files of the same name.
+/// Waits until this process alone may write the entry's files; calls `waiting` if another one has them now. The lock
+/// ends with the file that is returned, or with the process. Its own file stays: to delete it would let two processes
+/// hold locks on two files of the same name.
 pub(super) fn lock(directory: &Path, entry: &Entry, waiting: impl FnOnce()) -> Result<File, Error> {
     fs::create_dir_all(directory).map_err(|error| Error::file(directory, &error, ADVICE))?;
     let path = directory.join(format!(".{}.lock", entry.file_name()));

@@ -67,8 +67,8 @@ struct Transfer {
 }
 
 impl Download<'_> {
-    /// Fills the temporary file to its full size. Whether it was right is for a hash to say. Gives whether part of it was
-    /// there before.
+    /// Fills the temporary file to its full size. Whether it was right is for a hash to say. Gives whether part of it
+    /// was there before.
     pub(super) fn run(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<bool, Error> {
         let agent = agent()?;
         let mut transfer = self.open()?;
@@ -192,8 +192,8 @@ impl Download<'_> {
         }
     }
 
-    /// How long the file is. Refuses an answer of another length before it is stored: most likely it is a page and not the
-    /// file.
+    /// How long the file is. Refuses an answer of another length before it is stored: most likely it is a page and not
+    /// the file.
     fn check_length(&self, response: &Response<Body>, transfer: &Transfer) -> Result<u64, Stop> {
         let body = response.body();
         let page = body.mime_type().is_some_and(|mime| mime.eq_ignore_ascii_case("text/html"));
@@ -261,7 +261,8 @@ impl Transfer {
 }
 
 /// The client: certificates of public authorities are built in, so that a bare system needs none; `SSL_CERT_FILE` names
-/// others, for a network that puts its own in between. Proxies come from the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
+/// others, for a network that puts its own in between. Proxies come from the usual variables (`HTTPS_PROXY`,
+/// `NO_PROXY`).
 fn agent() -> Result<Agent, Error> {
     let roots = match std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
         Some(path) => certificates(Path::new(&path))?,

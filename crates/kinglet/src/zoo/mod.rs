@@ -29,8 +29,8 @@ pub struct Entry {
     pub description: &'static str,
     /// Where it is published: `https://HOST/PATH/FILE`.
     pub address: &'static str,
-    /// The SHA-256 of the file, in lower-case hexadecimal: its 64 digits, or as many of the first as are published, which are
-    /// at least eight.
+    /// The SHA-256 of the file, in lower-case hexadecimal: its 64 digits, or as many of the first as are published,
+    /// which are at least eight.
     pub sha256: &'static str,
     /// The size of the file in bytes; about, where not all of the hash is published.
     pub size: u64,
@@ -137,8 +137,8 @@ pub struct Zoo {
 
 impl Zoo {
     /// The zoo as the environment sets it: models are kept in `models` under `KINGLET_HOME`, else under
-    /// `$XDG_CACHE_HOME/kinglet`, else under `~/.cache/kinglet`; `KINGLET_ZOO_URL` replaces scheme and host of every address.
-    /// What PyTorch's and Hugging Face's caches have is used from there.
+    /// `$XDG_CACHE_HOME/kinglet`, else under `~/.cache/kinglet`; `KINGLET_ZOO_URL` replaces scheme and host of every
+    /// address. What PyTorch's and Hugging Face's caches have is used from there.
     ///
     /// # Errors
     /// [`Error::NoHome`] when none of these directories is known.
@@ -158,18 +158,21 @@ impl Zoo {
         }
     }
 
-    /// The same zoo with scheme and host of every address replaced: `http://127.0.0.1:8000`, `https://mirror.example/kinglet`.
+    /// The same zoo with scheme and host of every address replaced: `http://127.0.0.1:8000`,
+    /// `https://mirror.example/kinglet`.
     pub fn with_mirror(self, mirror: impl Into<String>) -> Zoo {
         Zoo { mirror: Some(mirror.into()), ..self }
     }
 
-    /// The same zoo, which also looks into `torch`, the folder where PyTorch keeps checkpoints (`~/.cache/torch/hub/checkpoints`),
-    /// and into `hub`, where Hugging Face's packages do (`~/.cache/huggingface/hub`). It never writes there.
+    /// The same zoo, which also looks into `torch`, the folder where PyTorch keeps checkpoints
+    /// (`~/.cache/torch/hub/checkpoints`), and into `hub`, where Hugging Face's packages do
+    /// (`~/.cache/huggingface/hub`). It never writes there.
     pub fn with_shared_caches(self, torch: impl Into<PathBuf>, hub: impl Into<PathBuf>) -> Zoo {
         Zoo { shared: SharedCaches { torch: Some(torch.into()), hub: Some(hub.into()) }, ..self }
     }
 
-    /// The same zoo with another first pause between attempts; it doubles with each failure in a row. One second by default.
+    /// The same zoo with another first pause between attempts; it doubles with each failure in a row. One second by
+    /// default.
     pub fn with_pause(self, pause: Duration) -> Zoo {
         Zoo { pause, ..self }
     }
@@ -197,8 +200,8 @@ impl Zoo {
     /// model that was fetched before. Any number of processes may do it at once: one downloads, the others wait.
     ///
     /// # Errors
-    /// When it cannot be downloaded or kept; the message says what to do. What has arrived is kept, and the next call goes
-    /// on from there, unless its hash is wrong.
+    /// When it cannot be downloaded or kept; the message says what to do. What has arrived is kept, and the next call
+    /// goes on from there, unless its hash is wrong.
     pub fn fetch(&self, entry: &Entry, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf, Error> {
         if let Some(path) = self.find(entry)? {
             return Ok(path);

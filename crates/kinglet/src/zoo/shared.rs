@@ -38,8 +38,8 @@ impl SharedCaches {
         in_torch.or_else(|| self.find_in_hub(entry))
     }
 
-    /// `models--ORGANIZATION--NAME/snapshots/REVISION/FILE` is a link to `blobs/SHA256`, if the file is a large one: that its
-    /// content has this hash says that it arrived whole.
+    /// `models--ORGANIZATION--NAME/snapshots/REVISION/FILE` is a link to `blobs/SHA256`, if the file is a large one:
+    /// that its content has this hash says that it arrived whole.
     fn find_in_hub(&self, entry: &Entry) -> Option<PathBuf> {
         let model = self.hub.as_ref()?.join(format!("models--{}--{}", entry.hub?, entry.name));
         let revisions = fs::read_dir(model.join("snapshots")).ok()?;

@@ -1,5 +1,6 @@
-//! Weights of timm (PyTorch Image Models), named as there, where their files' names end in the first digits of their SHA-256. The
-//! Hugging Face hub has the same parameters as `model.safetensors`. Sizes are those of such networks, to a hundred kilobytes.
+//! Weights of timm (PyTorch Image Models), named as there, where their files' names end in the first digits of their
+//! SHA-256. The Hugging Face hub has the same parameters as `model.safetensors`. Sizes are those of such networks, to a
+//! hundred kilobytes.
 
 use kinglet_vision::classifier::PreprocessOptions;
 use kinglet_vision::preprocess::Interpolation;

@@ -1,8 +1,8 @@
-//! torchvision's weights, as `torchvision.models` names, prepares and measures them (version 0.29). A name without ending is that
-//! of its newest weights, and `.v1` of older ones; `mobilenet_v2` alone is the quantized model.
+//! torchvision's weights, as `torchvision.models` names, prepares and measures them (version 0.29). A name without
+//! ending is that of its newest weights, and `.v1` of older ones; `mobilenet_v2` alone is the quantized model.
 //!
-//! The names of the files end in the first digits of their SHA-256, and their sizes are published in mebibytes with three
-//! decimals.
+//! The names of the files end in the first digits of their SHA-256, and their sizes are published in mebibytes with
+//! three decimals.
 
 use kinglet_vision::classifier::PreprocessOptions;
 use kinglet_vision::preprocess::Interpolation;

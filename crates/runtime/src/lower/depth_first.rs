@@ -1,5 +1,5 @@
-//! Joins steps that run depth first: a convolution, a depthwise one and a pointwise one, of which each reads just what the
-//! one before made, with wide tensors between them.
+//! Joins steps that run depth first: a convolution, a depthwise one and a pointwise one, of which each reads just what
+//! the one before made, with wide tensors between them.
 
 use kinglet_graph::{Graph, ValueId};
 use kinglet_kernels::depth_first::DepthFirst;

@@ -88,8 +88,8 @@ fn addition_of(graph: &Graph, node: &Node, takes: impl Fn(&TensorType) -> bool) 
     (op.kind == BinaryKind::Add && taken).then_some([*a, *b])
 }
 
-/// Whether a node is a convolution whose kernel can add a residual: a quantized one, or one of floats that nothing clamps before
-/// the addition.
+/// Whether a node is a convolution whose kernel can add a residual: a quantized one, or one of floats that nothing
+/// clamps before the addition.
 pub(super) fn adds_residuals(graph: &Graph, node: &Node) -> bool {
     let context = Context { graph, node, choice: Choice::Best, threads: 1 };
     let Op::Conv2d(op) = &node.op else { return false };
@@ -97,9 +97,9 @@ pub(super) fn adds_residuals(graph: &Graph, node: &Node) -> bool {
     !context.is_empty() && (context.quantized_weights().is_some() || float())
 }
 
-/// Whether one operand of an elementwise function is of the result's shape, and the other one too or repeated over it: a single
-/// element, an element for each index of the last axes, or one for each channel of an image. `true` where it is the first
-/// that is repeated, which only functions allow whose operands may be exchanged.
+/// Whether one operand of an elementwise function is of the result's shape, and the other one too or repeated over it:
+/// a single element, an element for each index of the last axes, or one for each channel of an image. `true` where it
+/// is the first that is repeated, which only functions allow whose operands may be exchanged.
 fn repeats(a: &TensorType, b: &TensorType, output: &TensorType, kind: BinaryKind) -> Option<bool> {
     let repeated = |ty: &TensorType| {
         let shape = output.shape.as_slice();
@@ -505,7 +505,8 @@ impl<'g> Context<'g> {
         self.input(0).dtype == DType::F32 && self.output().dtype == DType::F32
     }
 
-    /// Weights and bias of a convolution of floats whose kernel multiplies padding, too: zero times infinity is not zero.
+    /// Weights and bias of a convolution of floats whose kernel multiplies padding, too: zero times infinity is not
+    /// zero.
     fn convolution_weights(&self) -> Option<(&'g [f32], Option<&'g [f32]>)> {
         self.float_weights().filter(|(values, _)| values.iter().all(|weight| weight.is_finite()))
     }

@@ -25,8 +25,8 @@ pub fn object_color(class: usize) -> Color {
     [channel(0.0), channel(4.0), channel(2.0)]
 }
 
-/// The color of a class in masks, as PASCAL VOC defines it: the bits of the number, three at a time, are the highest bits of
-/// red, green and blue.
+/// The color of a class in masks, as PASCAL VOC defines it: the bits of the number, three at a time, are the highest
+/// bits of red, green and blue.
 pub fn class_color(class: usize) -> Color {
     let channel =
         |first: usize| (0..8).fold(0, |color, bit| color | (class >> (3 * bit + first) & 1) << (7 - bit)) as u8;
@@ -51,7 +51,8 @@ pub fn detections(image: &mut Rgb, detections: &[Detection]) {
     }
 }
 
-/// Draws a mask over a picture of its size, and its classes' names in the left upper corner. The background is left as it is.
+/// Draws a mask over a picture of its size, and its classes' names in the left upper corner. The background is left as
+/// it is.
 ///
 /// # Panics
 /// When the mask has another size than the picture.
@@ -170,8 +171,8 @@ impl<'a> Canvas<'a> {
         self.pen * ((font::WIDTH as i32 + 1) * text.chars().count() as i32 + 2)
     }
 
-    /// A label that sits on the upper left corner of a box, or within it where there is no room above, and that is moved to the
-    /// left where it would leave the picture.
+    /// A label that sits on the upper left corner of a box, or within it where there is no room above, and that is
+    /// moved to the left where it would leave the picture.
     fn label(&mut self, text: &str, x: i32, y: i32, color: Color) {
         let y = if y >= self.text_height() { y - self.text_height() } else { y };
         let x = x.min(self.width - self.text_width(text)).max(0);

@@ -22,8 +22,8 @@ use super::routes;
 /// A request's head must be there within this; it also ends connections that are kept open without a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a response that may wait in the server: a picture is taken from the hub only while less than that waits,
-/// which keeps a slow viewer's picture the newest. It also bounds a request's head, where a browser may send the cookies
-/// of every other program that was ever served from this machine, so less would refuse some.
+/// which keeps a slow viewer's picture the newest. It also bounds a request's head, where a browser may send the
+/// cookies of every other program that was ever served from this machine, so less would refuse some.
 const UNSENT: usize = 16 * 1024;
 /// How long open responses may take to end once the server stops.
 const FAREWELL: Duration = Duration::from_millis(500);

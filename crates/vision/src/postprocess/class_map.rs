@@ -46,8 +46,8 @@ impl Between {
 }
 
 impl ClassMap {
-    /// Puts the classes of a picture of `size` pixels into `out`, row after row, by bilinear interpolation of the scores
-    /// where there are any. `shown` is the size of the picture that `placement` is about: a mask may be coarser.
+    /// Puts the classes of a picture of `size` pixels into `out`, row after row, by bilinear interpolation of the
+    /// scores where there are any. `shown` is the size of the picture that `placement` is about: a mask may be coarser.
     pub(crate) fn read(
         &self,
         values: &[f32],

@@ -43,7 +43,8 @@ impl fmt::Display for Task {
 
 macro_rules! forms {
     ($($variant:ident, $task:ident, $name:literal, $shapes:literal, $doc:literal;)*) => {
-        /// A form that the outputs of models have. N is a number of boxes, C of classes, H and W of the cells of a grid.
+        /// A form that the outputs of models have. N is a number of boxes, C of classes, H and W of the cells of a
+        /// grid.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Form { $(#[doc = $doc] #[doc = concat!("Outputs: ", $shapes, ".")] $variant,)* }
 

@@ -2,12 +2,12 @@
 
 use super::{Bounds, Candidate};
 
-/// The most candidates that are compared with each other, the best ones: a model that takes everything for an object must
-/// not hold up a live loop.
+/// The most candidates that are compared with each other, the best ones: a model that takes everything for an object
+/// must not hold up a live loop.
 const MOST_CANDIDATES: usize = 4096;
 
-/// Sorts candidates by score, the best first, equal ones in the model's order, and keeps at most `most` of them: each that
-/// overlaps no better one of its class by more than `iou`.
+/// Sorts candidates by score, the best first, equal ones in the model's order, and keeps at most `most` of them: each
+/// that overlaps no better one of its class by more than `iou`.
 pub(crate) fn suppress(candidates: &mut Vec<Candidate>, iou: f32, most: usize) {
     best(candidates, MOST_CANDIDATES);
     let mut kept = 0;
@@ -37,8 +37,8 @@ pub(crate) fn best(candidates: &mut Vec<Candidate>, most: usize) {
     candidates.sort_unstable_by(order);
 }
 
-/// Greedy non-maximum suppression by class of boxes that come from elsewhere than a [`Detector`](crate::detector::Detector).
-/// Gives the places of those that are kept, the best scored first.
+/// Greedy non-maximum suppression by class of boxes that come from elsewhere than a
+/// [`Detector`](crate::detector::Detector). Gives the places of those that are kept, the best scored first.
 ///
 /// # Panics
 /// When there are not as many scores and classes as boxes.

@@ -1,5 +1,5 @@
-//! Outlines of objects from prototypes (YOLACT, Bolya et al., 2019): an object's mask is a weighted sum of maps that all
-//! objects share, inside of its box.
+//! Outlines of objects from prototypes (YOLACT, Bolya et al., 2019): an object's mask is a weighted sum of maps that
+//! all objects share, inside of its box.
 
 use super::{Bounds, Outline};
 use crate::preprocess::Placement;
@@ -16,8 +16,8 @@ pub(crate) struct Prototypes {
 }
 
 impl Prototypes {
-    /// The pixels of the picture within `bounds` (of the picture, too) where the weighted sum is positive. `sum` is memory
-    /// that is kept.
+    /// The pixels of the picture within `bounds` (of the picture, too) where the weighted sum is positive. `sum` is
+    /// memory that is kept.
     pub(crate) fn outline(
         &self,
         maps: &[f32],

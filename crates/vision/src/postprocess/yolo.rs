@@ -1,7 +1,7 @@
 //! The outputs of the YOLO family: a row of numbers for each place of one or more grids, or for each object found.
 //!
-//! Sources: the heads as Ultralytics publishes YOLOv5, v8 and v10 (docs.ultralytics.com), YOLOv7 (Wang et al., 2022), and
-//! YOLOX (Ge et al., 2021).
+//! Sources: the heads as Ultralytics publishes YOLOv5, v8 and v10 (docs.ultralytics.com), YOLOv7 (Wang et al., 2022),
+//! and YOLOX (Ge et al., 2021).
 
 use super::{Bounds, Candidate, Keypoint};
 
@@ -115,8 +115,8 @@ impl Yolo {
         }
     }
 
-    /// Pixels that a coordinate of 1 stands for. TensorFlow Lite exports divide by the input's size; since boxes are centred
-    /// all over the picture, none of them then has a coordinate much above 1.
+    /// Pixels that a coordinate of 1 stands for. TensorFlow Lite exports divide by the input's size; since boxes are
+    /// centred all over the picture, none of them then has a coordinate much above 1.
     fn unit(&self, values: &[f32]) -> [f32; 2] {
         if self.row == Row::Cells {
             return [1.0; 2];
@@ -159,7 +159,8 @@ impl Yolo {
     }
 }
 
-/// The strides of the grids, as models have them: with eight pixels a cell first, or without those, or with larger ones.
+/// The strides of the grids, as models have them: with eight pixels a cell first, or without those, or with larger
+/// ones.
 const GRIDS: [&[usize]; 3] = [&[8, 16, 32], &[8, 16, 32, 64], &[16, 32]];
 
 /// How many cells an input of this size has on all grids of each usual set.

@@ -1,5 +1,5 @@
-//! What `kinglet live` writes: on a terminal a status line with the answers below it, drawn again and again; else a line
-//! a second, as text or JSON.
+//! What `kinglet live` writes: on a terminal a status line with the answers below it, drawn again and again; else a
+//! line a second, as text or JSON.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -178,8 +178,8 @@ impl Screen {
     fn draw(&mut self, report: &LiveReport) {
         let (rows, columns) = self.terminal.size();
         let lines = self.lines(report, rows.into(), columns.into());
-        // One write, so that no half-drawn block is seen: up to the block's start, each line and the rest of its row, and
-        // what is left of a longer block.
+        // One write, so that no half-drawn block is seen: up to the block's start, each line and the rest of its row,
+        // and what is left of a longer block.
         let mut text = String::from("\r");
         if self.drawn > 0 {
             _ = write!(text, "\x1b[{}A", self.drawn);

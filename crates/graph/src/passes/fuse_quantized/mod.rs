@@ -1,12 +1,13 @@
 //! Makes quantized operators of float ones that stand between Dequantize and Quantize.
 //!
-//! So file formats write quantized models: each tensor is quantized, and dequantized again where it is read. Three rewrites, in
-//! one walk from the inputs to the outputs, bring the integers back:
+//! So file formats write quantized models: each tensor is quantized, and dequantized again where it is read. Three
+//! rewrites, in one walk from the inputs to the outputs, bring the integers back:
 //!
-//! - An operator that only moves elements moves the integers instead, and what it gave is dequantized after it. Nothing changes.
+//! - An operator that only moves elements moves the integers instead, and what it gave is dequantized after it. Nothing
+//!   changes.
 //! - Weights of unsigned bytes become signed ones, which kernels take.
-//! - An operator that reads dequantized tensors, and whose result is quantized and nothing else, computes on integers, as
-//!   [`qmath`](crate::qmath) defines it. That differs from rounding the float result, by one step at most.
+//! - An operator that reads dequantized tensors, and whose result is quantized and nothing else, computes on integers,
+//!   as [`qmath`](crate::qmath) defines it. That differs from rounding the float result, by one step at most.
 
 mod operands;
 
@@ -152,7 +153,8 @@ impl Fusion<'_> {
         true
     }
 
-    /// Lets the node that makes the float value `real` make `quantized` on integers, if it can and nothing else reads `real`.
+    /// Lets the node that makes the float value `real` make `quantized` on integers, if it can and nothing else reads
+    /// `real`.
     fn fuse(&mut self, real: ValueId, quantized: ValueId) -> bool {
         let Some(&place) = self.makers.get(&real).filter(|_| self.read_once.get(real.0) == Some(&true)) else {
             return false;

@@ -34,8 +34,9 @@ impl Fusion<'_> {
     /// A constant bias at the scale of input times weights: one that was dequantized from this scale as it is, another
     /// rounded to it. `None` where sums with it would not fit 32 bits.
     ///
-    /// Channels whose weights are next to nothing have tiny scales, and quantizers then write a bias that just fits 32 bits
-    /// by itself. It is made smaller by what the products may add, where that is little beside a step of the output.
+    /// Channels whose weights are next to nothing have tiny scales, and quantizers then write a bias that just fits 32
+    /// bits by itself. It is made smaller by what the products may add, where that is little beside a step of the
+    /// output.
     pub(super) fn quantized_bias(
         &mut self,
         real: ValueId,

@@ -79,8 +79,9 @@ impl Sweep {
         Ok(true)
     }
 
-    /// The order of an operand of this rank, no constant, in which the fewest elements of the others have to be moved. Of
-    /// equals the first that is not the old order: what needed no order so far comes into the one that something needed.
+    /// The order of an operand of this rank, no constant, in which the fewest elements of the others have to be moved.
+    /// Of equals the first that is not the old order: what needed no order so far comes into the one that something
+    /// needed.
     fn cheapest_order(&self, operands: &[ValueId], rank: usize) -> Option<Permutation> {
         let variable = |id: &&ValueId| self.graph.constant(**id).is_none() && self.types[id.0].shape.len() == rank;
         let variables: Vec<ValueId> = operands.iter().filter(variable).copied().collect();
@@ -96,8 +97,8 @@ impl Sweep {
     }
 }
 
-/// The operator that does the same to a tensor of which `permutation` gives the input, and the permutation of its result,
-/// from and to these types; `None` where the order of axes matters.
+/// The operator that does the same to a tensor of which `permutation` gives the input, and the permutation of its
+/// result, from and to these types; `None` where the order of axes matters.
 fn one_input(op: &Op, permutation: &[usize], [x, output]: [&TensorType; 2]) -> Option<(Op, Permutation)> {
     let same = permutation.to_vec();
     let last_stays = permutation.last() == Some(&(permutation.len().wrapping_sub(1)));

@@ -1,11 +1,11 @@
 //! Moves Transposes down through a graph until they meet their inverses.
 //!
-//! A file format of channels-first images is imported with a Transpose before and after each operator of images. What lies
-//! between those is indifferent to the order of axes, once its attributes follow. The pass therefore walks through the
-//! graph once and treats a Transpose as a view: a value is remembered as the permutation of another one, and operators that
-//! can are applied to that other one, their results being permutations of what they give (`follow.rs`). Only where an
-//! operator cannot, or at the graph's end, is a permutation carried out; a permutation of a permutation that comes to
-//! nothing never is. What is left of a convolutional network is the Transpose of its input.
+//! A file format of channels-first images is imported with a Transpose before and after each operator of images. What
+//! lies between those is indifferent to the order of axes, once its attributes follow. The pass therefore walks through
+//! the graph once and treats a Transpose as a view: a value is remembered as the permutation of another one, and
+//! operators that can are applied to that other one, their results being permutations of what they give (`follow.rs`).
+//! Only where an operator cannot, or at the graph's end, is a permutation carried out; a permutation of a permutation
+//! that comes to nothing never is. What is left of a convolutional network is the Transpose of its input.
 
 mod follow;
 mod permutation;
@@ -18,11 +18,11 @@ pub(super) use permutation::permuted_tensor;
 use crate::ops::Reshape;
 use crate::{Graph, GraphError, Op};
 
-/// Moves Transposes down and cancels them, where the graph then moves fewer elements, or as many with fewer nodes. A Transpose
-/// that is left and moves no element is a Reshape.
+/// Moves Transposes down and cancels them, where the graph then moves fewer elements, or as many with fewer nodes. A
+/// Transpose that is left and moves no element is a Reshape.
 ///
-/// Every operator computes each element from the same numbers in the same order as before. Gives the number of nodes that
-/// became fewer, at least 1 where anything changed.
+/// Every operator computes each element from the same numbers in the same order as before. Gives the number of nodes
+/// that became fewer, at least 1 where anything changed.
 pub fn layout(graph: &mut Graph) -> Result<usize, GraphError> {
     if !graph.nodes.iter().any(|node| matches!(node.op, Op::Transpose(_))) {
         return Ok(0);

@@ -37,7 +37,8 @@ pub(super) fn order_between(own: &[usize], wanted: &[usize]) -> Permutation {
     order
 }
 
-/// Whether the elements of a tensor of this shape stay in their order: only axes of size 1 move, or there is nothing to move.
+/// Whether the elements of a tensor of this shape stay in their order: only axes of size 1 move, or there is nothing to
+/// move.
 pub(super) fn moves_nothing(shape: &[usize], permutation: &[usize]) -> bool {
     let moved = permutation.iter().filter(|axis| shape[**axis] != 1);
     shape.contains(&0) || moved.is_sorted()

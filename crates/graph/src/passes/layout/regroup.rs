@@ -2,8 +2,8 @@
 
 use super::permutation::Permutation;
 
-/// How a reshape of a permuted tensor is done on the tensor itself: its axes are permuted, which often moves nothing; it is
-/// reshaped; and the result is a permutation of what was asked for.
+/// How a reshape of a permuted tensor is done on the tensor itself: its axes are permuted, which often moves nothing;
+/// it is reshaped; and the result is a permutation of what was asked for.
 #[derive(Debug, PartialEq)]
 pub(super) struct Regrouped {
     /// The order of the source's axes before it is reshaped.
@@ -16,9 +16,10 @@ pub(super) struct Regrouped {
 
 /// A reshape from `from`, which is a source's axes in the order of `permutation`, to `to`.
 ///
-/// Axes fall into the smallest groups that are reshaped to groups, each on its own. The groups keep the order that they have
-/// in the source, each at the place of its last axis; within a group, axes must come into the order in which they are
-/// merged. So the reshapes around a channel shuffle stay in channels-last order, as only the last axis is split and merged.
+/// Axes fall into the smallest groups that are reshaped to groups, each on its own. The groups keep the order that they
+/// have in the source, each at the place of its last axis; within a group, axes must come into the order in which they
+/// are merged. So the reshapes around a channel shuffle stay in channels-last order, as only the last axis is split and
+/// merged.
 pub(super) fn regroup(from: &[usize], permutation: &[usize], to: &[usize]) -> Option<Regrouped> {
     if from.contains(&0) {
         return None;
@@ -49,8 +50,8 @@ struct Group {
     place: usize,
 }
 
-/// The smallest groups of axes with equal products, in order. Axes that are alike are a group each; an axis of size 1 that
-/// is alike none is a group with nothing on the other side.
+/// The smallest groups of axes with equal products, in order. Axes that are alike are a group each; an axis of size 1
+/// that is alike none is a group with nothing on the other side.
 fn groups(from: &[usize], to: &[usize]) -> Option<Vec<Group>> {
     let (mut groups, mut i, mut j) = (Vec::new(), 0, 0);
     while i < from.len() || j < to.len() {

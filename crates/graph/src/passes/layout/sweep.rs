@@ -91,8 +91,8 @@ impl Sweep {
         Ok(())
     }
 
-    /// The node with another operator and other inputs, whose result is the old one's with its axes permuted: `permutation`
-    /// of the new result gives the old one.
+    /// The node with another operator and other inputs, whose result is the old one's with its axes permuted:
+    /// `permutation` of the new result gives the old one.
     pub fn push(
         &mut self,
         node: &Node,
@@ -139,8 +139,8 @@ impl Sweep {
         self.permuted(view.source, &wanted)
     }
 
-    /// The same for an operand that is broadcast to as many axes as the permutation has. A constant comes without leading
-    /// axes of size 1.
+    /// The same for an operand that is broadcast to as many axes as the permutation has. A constant comes without
+    /// leading axes of size 1.
     pub fn in_order_broadcast(&mut self, id: ValueId, permutation: &[usize]) -> Result<ValueId, GraphError> {
         let ty = &self.types[id.0];
         if ty.len() == 1 {
@@ -207,8 +207,8 @@ impl Sweep {
         }
     }
 
-    /// What `change` makes of a source that is a constant, or a constant dequantized; `None` where it is neither, or the
-    /// budget for constants is spent.
+    /// What `change` makes of a source that is a constant, or a constant dequantized; `None` where it is neither, or
+    /// the budget for constants is spent.
     fn known(
         &mut self,
         source: ValueId,

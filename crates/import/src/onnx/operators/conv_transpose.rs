@@ -48,8 +48,8 @@ pub fn conv_transpose(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Valu
     Ok(vec![b.channels_first(y)?])
 }
 
-/// Strides, padding and all else. `output_shape` makes padding of what is too much, split as `auto_pad` says, and output padding of what
-/// is too little.
+/// Strides, padding and all else. `output_shape` makes padding of what is too much, split as `auto_pad` says, and
+/// output padding of what is too little.
 fn attributes(op: &Operator<'_>, sizes: &[usize], kernel: &[usize], groups: usize) -> Result<Attributes, Problem> {
     let axes = sizes.len();
     let mut spatial = Spatial::of(op, axes, Some(kernel))?;
@@ -118,8 +118,8 @@ fn planar(
     b.emit(Op::ConvTranspose2d(op), &inputs)
 }
 
-/// A transposed convolution of NDHWC images: every tap of the kernel's depth makes planes, which lie a stride apart; those of all
-/// taps are added, and the padding cut off.
+/// A transposed convolution of NDHWC images: every tap of the kernel's depth makes planes, which lie a stride apart;
+/// those of all taps are added, and the padding cut off.
 fn volumetric(
     b: &mut Builder<'_>,
     x: ValueId,

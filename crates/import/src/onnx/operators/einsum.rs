@@ -20,8 +20,8 @@ struct Term {
     labels: Vec<Label>,
 }
 
-/// Einsum. The operands are multiplied one after another; an axis is summed over as soon as no other operand and not the result
-/// has it.
+/// Einsum. The operands are multiplied one after another; an axis is summed over as soon as no other operand and not
+/// the result has it.
 pub fn einsum(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let equation: String = op.text_or("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
     let inputs = op.inputs(b)?;
@@ -95,7 +95,8 @@ fn labels(text: &str, rank: Option<usize>) -> Result<Vec<Label>, Problem> {
     }
 }
 
-/// The result's labels where the equation leaves them out: those of the ellipsis, then letters that occur once, in alphabetical order.
+/// The result's labels where the equation leaves them out: those of the ellipsis, then letters that occur once, in
+/// alphabetical order.
 fn implicit_output(terms: &[Term]) -> Vec<Label> {
     let all: Vec<Label> = terms.iter().flat_map(|term| term.labels.iter().copied()).collect();
     let once = |label: &Label| all.iter().filter(|other| *other == label).count() == 1;

@@ -2,7 +2,7 @@
 
 use kinglet_graph::element::{Bool, Round};
 use kinglet_graph::ops::{BinaryKind, Cast, Expand, Unary};
-use kinglet_graph::{DType, Op, ValueId};
+use kinglet_graph::{DType, Op, ValueId, qmath};
 
 use super::parts::known;
 use super::{Problem, invalid, unsupported};
@@ -113,6 +113,25 @@ pub fn leaky_relu(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>
     unary(b, op, Unary::LeakyRelu { slope })
 }
 
+/// The clip of real numbers that is one of the bytes that mean them: PyTorch writes such where it uses a part of a
+/// type's range.
+fn clip_of_bytes(b: &mut Builder<'_>, x: ValueId, bounds: [Option<ValueId>; 2]) -> Result<Option<Unary>, Problem> {
+    let ty = b.ty(x).clone();
+    let Ok(quantization) = ty.activation_quantization("input") else { return Ok(None) };
+    let (lowest, highest) = ty.dtype.bounds_8_bit();
+    let mut real = [0.0; 2];
+    for ((real, bound), end) in real.iter_mut().zip(bounds).zip([lowest, highest]) {
+        let known = match bound {
+            Some(bound) => b.integers(bound)?.and_then(|integers| integers.first().copied()),
+            None => Some(end.into()),
+        };
+        let Some(q) = known.and_then(|q| i32::try_from(q).ok()) else { return Ok(None) };
+        *real = qmath::dequantize(q.clamp(lowest, highest), quantization.scale(), quantization.zero_point());
+    }
+    let [min, max] = real;
+    Ok((min <= max).then_some(Unary::Clip { min, max }))
+}
+
 /// Clip. The bounds are attributes before version 11, then inputs.
 pub fn clip(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
@@ -146,6 +165,9 @@ pub fn clip(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Prob
     };
     if let Some(clamp) = clamp {
         return Ok(vec![b.unary(clamp, x)?]);
+    }
+    if let Some(clamp) = clip_of_bytes(b, x, [min, max])? {
+        return Ok(vec![b.emit(Op::Unary(clamp), &[x])?]);
     }
     let mut y = x;
     for (bound, kind) in [(min, BinaryKind::Maximum), (max, BinaryKind::Minimum)] {

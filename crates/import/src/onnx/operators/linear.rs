@@ -1,14 +1,14 @@
 //! QuantizeLinear and DequantizeLinear in all their forms, and DynamicQuantizeLinear.
 //!
-//! Where scale and zero point are constants of a form that the graph's types can have, they become a tensor's type: then passes find
-//! quantized operators. Everything else is arithmetic on plain numbers.
+//! Where scale and zero point are constants of a form that the graph's types can have, they become a tensor's type:
+//! then passes find quantized operators. Everything else is arithmetic on plain numbers.
 
 use kinglet_graph::ops::{BinaryKind, Gather, Reduce, ReduceKind, Unary};
-use kinglet_graph::{DType, Op, ValueId};
+use kinglet_graph::{DType, Data, Op, Quantization, Tensor, TensorType, ValueId, qmath};
 
 use super::quantization::{axis_of, known_quantization};
 use super::{Problem, axis, invalid, unsupported};
-use crate::onnx::builder::Builder;
+use crate::onnx::builder::{Builder, refusal};
 use crate::onnx::operator::Operator;
 use crate::onnx::tensors;
 
@@ -30,17 +30,50 @@ pub fn quantize_linear(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Val
     if bounds(dtype).is_none() && !tensors::is_small_float(dtype) {
         return unsupported(format!("to {dtype}"));
     }
+    let shape = b.shape(x);
+    let axis = axis_of(op, &shape)?;
     if dtype.is_8_bit()
         && b.dtype(x) == DType::F32
-        && b.ty(scale).len() == 1
-        && let Some(quantization) = known_quantization(b, op, 1, None)?
+        && op.int_or("block_size", 0)? == 0
+        && let Some(quantization) = known_quantization(b, op, 1, axis)?
     {
-        return Ok(vec![b.emit_as(Op::Quantize, &[Some(x)], dtype, Some(quantization))?]);
+        if b.constant(x).is_some() {
+            return Ok(vec![quantized_constant(b, x, dtype, quantization)?]);
+        }
+        if quantization.scales.len() == 1 {
+            return Ok(vec![b.emit_as(Op::Quantize, &[Some(x)], dtype, Some(quantization))?]);
+        }
     }
     let x = b.cast(x, DType::F32)?;
     let (scale, zero_point) = parameters(b, op, x, scale, zero_point)?;
     let y = b.binary(BinaryKind::Divide, x, scale)?;
     Ok(vec![quantized(b, y, zero_point, dtype)?])
+}
+
+/// A constant of bytes, as passes want weights: PyTorch's exports hold the real numbers of what was trained with
+/// rounding.
+fn quantized_constant(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    dtype: DType,
+    quantization: Quantization,
+) -> Result<ValueId, Problem> {
+    let ty = TensorType { dtype, shape: b.shape(x), quantization: Some(quantization.clone()) };
+    ty.check("result").map_err(refusal)?;
+    b.charge(ty.bytes())?;
+    let Some(Data::F32(values)) = b.constant(x).map(Tensor::data) else { return unsupported("of what is no constant") };
+    let inner: usize = quantization.axis.map_or(1, |axis| ty.shape[axis + 1..].iter().product());
+    let (channels, (min, max)) = (quantization.scales.len(), dtype.bounds_8_bit());
+    let bytes = values.iter().enumerate().map(|(index, &value)| {
+        let channel = index / inner.max(1) % channels;
+        let (scale, zero_point) = (quantization.scale_at(channel), quantization.zero_point_at(channel));
+        qmath::quantize(value, scale, zero_point, min, max)
+    });
+    let data = match dtype {
+        DType::I8 => Data::I8(bytes.map(|q| q as i8).collect()),
+        _ => Data::U8(bytes.map(|q| q as u8).collect()),
+    };
+    Ok(b.add_constant(Tensor::with_type(ty, data).map_err(refusal)?)?)
 }
 
 /// Numbers in units of the scale, rounded, moved by the zero point, and as another type within its bounds.

@@ -1,8 +1,8 @@
 //! What each operator is in the graph: one line in [`translation`], one function in a file beside this.
 //!
 //! Attributes that are left out have the defaults of ONNX's specification (<https://onnx.ai/onnx/operators/>), and what
-//! changed between versions of an operator is told apart by the version that the file imports. Axes, paddings, sizes and
-//! shapes that the file holds as tensors must be known when the model is read; they become attributes.
+//! changed between versions of an operator is told apart by the version that the file imports. Axes, paddings, sizes
+//! and shapes that the file holds as tensors must be known when the model is read; they become attributes.
 
 mod blocks;
 mod conv_transpose;
@@ -27,6 +27,7 @@ use kinglet_graph::{DType, ValueId};
 
 use super::builder::Builder;
 use super::operator::Operator;
+use super::schema::NodeProto;
 use crate::ImportError;
 
 /// Translates one node into nodes of the graph and gives the values of its outputs.
@@ -153,9 +154,21 @@ fn standard(name: &str) -> Option<Translation> {
 /// What ONNX Runtime adds, and its quantizer writes.
 fn microsoft(name: &str) -> Option<Translation> {
     Some(match name {
+        "DequantizeLinear" => linear::dequantize_linear,
         "QGemm" => quantization::qgemm,
         "QLinearAdd" => |b, op| quantization::qlinear_binary(b, op, BinaryKind::Add),
+        "QLinearAveragePool" => |b, op| quantization::qlinear(b, op, pooling::average_pool),
+        "QLinearConcat" => quantization::qlinear_concat,
+        "QLinearGlobalAveragePool" => {
+            |b, op| quantization::qlinear(b, op, |b, op| pooling::global_pool(b, op, PoolKind::Average))
+        }
+        "QLinearLeakyRelu" => |b, op| quantization::qlinear(b, op, elementwise::leaky_relu),
         "QLinearMul" => |b, op| quantization::qlinear_binary(b, op, BinaryKind::Multiply),
+        "QLinearReduceMean" => |b, op| quantization::qlinear(b, op, |b, op| reduction::reduce(b, op, ReduceKind::Mean)),
+        "QLinearSigmoid" => |b, op| quantization::qlinear(b, op, |b, op| elementwise::unary(b, op, Unary::Logistic)),
+        "QLinearSoftmax" => quantization::qlinear_softmax,
+        "QLinearWhere" => quantization::qlinear_where,
+        "QuantizeLinear" => linear::quantize_linear,
         _ => return None,
     })
 }
@@ -167,8 +180,10 @@ pub fn is_known(domain: &str, name: &str) -> bool {
 
 /// Adds an operator's nodes to the graph and gives the values of its outputs.
 pub fn translate(builder: &mut Builder<'_>, operator: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
-    match translation(&operator.node.domain, &operator.node.op_type) {
-        Some(_) if operator.version < FIRST_VERSION && !UNCHANGED.contains(&operator.node.op_type.as_str()) => {
+    let NodeProto { domain, op_type, .. } = operator.node;
+    let early = super::domain(domain).is_empty() && operator.version < FIRST_VERSION;
+    match translation(domain, op_type) {
+        Some(_) if early && !UNCHANGED.contains(&op_type.as_str()) => {
             unsupported(format!("before version {FIRST_VERSION}"))
         }
         Some(translation) => {

@@ -7,8 +7,8 @@ use super::{Problem, axis, invalid};
 use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
 
-/// BatchNormalization. Inputs: image `[N, C, …]`; scale, bias, mean and variance, each `[C]`. In training mode mean and variance are
-/// the batch's own, and two more outputs give the running ones.
+/// BatchNormalization. Inputs: image `[N, C, …]`; scale, bias, mean and variance, each `[C]`. In training mode mean and
+/// variance are the batch's own, and two more outputs give the running ones.
 pub fn batch_normalization(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
     let rank = b.ty(x).shape.len();
@@ -108,7 +108,8 @@ pub fn instance_normalization(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<
     Ok(vec![b.binary(BinaryKind::Add, y, bias)?])
 }
 
-/// GroupNormalization: each group of channels of each image. Scale and bias are one a group before version 21, then one a channel.
+/// GroupNormalization: each group of channels of each image. Scale and bias are one a group before version 21, then one
+/// a channel.
 pub fn group_normalization(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let (x, scale, bias) = (op.input(b, 0)?, op.input(b, 1)?, op.input(b, 2)?);
     let shape = b.shape(x);
@@ -141,8 +142,8 @@ pub fn local_response_normalization(b: &mut Builder<'_>, op: &Operator<'_>) -> R
     let last = b.channels_last(x)?;
     let shape = b.shape(last);
     let [n, pixels @ .., channels] = &shape[..] else { return invalid(format!("its image has the shape {shape:?}")) };
-    // The mean of the squares in a window that slides along the channels, which lie as the columns of an image here. What lies
-    // outside of them counts as 0.
+    // The mean of the squares in a window that slides along the channels, which lie as the columns of an image here.
+    // What lies outside of them counts as 0.
     let squares = b.binary(BinaryKind::Multiply, last, last)?;
     let squares = b.reshape(squares, &[*n, pixels.iter().product(), *channels, 1])?;
     let (before, after) = (vec![0, 0, (size - 1) / 2, 0], vec![0, 0, size / 2, 0]);

@@ -47,8 +47,8 @@ fn range(start: i64, end: i64, step: i64, size: usize) -> Result<(usize, usize),
     Ok((if count == 0 { 0 } else { forward(start) as usize }, count))
 }
 
-/// Split along an axis: into parts of given sizes (an attribute before version 13, then an input), or of equal ones, the last
-/// of which may be smaller.
+/// Split along an axis: into parts of given sizes (an attribute before version 13, then an input), or of equal ones,
+/// the last of which may be smaller.
 pub fn split(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
     let shape = b.shape(x);
@@ -164,8 +164,8 @@ pub fn constant_of_shape(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<V
     Ok(vec![b.emit(Op::Expand(Expand { shape }), &[value])?])
 }
 
-/// Tile: the tensor beside itself, along each axis so often. Repeated along an axis of its own before each, it has the same
-/// elements in the same order.
+/// Tile: the tensor beside itself, along each axis so often. Repeated along an axis of its own before each, it has the
+/// same elements in the same order.
 pub fn tile(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
     let (shape, repeats) = (b.shape(x), sizes(b, op, 1, "how often it repeats")?);

@@ -58,8 +58,8 @@ impl Image {
     }
 }
 
-/// With `ceil_mode`, how far the last window reaches beyond the padded image along each axis. A window that begins only in the
-/// padding after the image is left out.
+/// With `ceil_mode`, how far the last window reaches beyond the padded image along each axis. A window that begins only
+/// in the padding after the image is left out.
 fn beyond(op: &Operator<'_>, spatial: &Spatial, image: &[usize]) -> Result<Vec<usize>, Problem> {
     if !op.flag("ceil_mode")? || !matches!(AutoPad::of(op)?, AutoPad::NotSet | AutoPad::Valid) {
         return Ok(vec![0; image.len()]);
@@ -76,8 +76,9 @@ fn beyond(op: &Operator<'_>, spatial: &Spatial, image: &[usize]) -> Result<Vec<u
     Ok((0..image.len()).map(axis).collect())
 }
 
-/// Pools an image N, …, C. Windows over three axes are pooled along two, and what comes of that along the third: the maximum of
-/// maxima is the maximum, and since a window is cut off at the border along each axis on its own, so is the mean of means.
+/// Pools an image N, …, C. Windows over three axes are pooled along two, and what comes of that along the third: the
+/// maximum of maxima is the maximum, and since a window is cut off at the border along each axis on its own, so is the
+/// mean of means.
 fn over_axes(b: &mut Builder<'_>, x: ValueId, spatial: &Spatial, kind: PoolKind) -> Result<ValueId, Problem> {
     let shape = b.shape(x);
     let (kernel, window) = spatial.window();
@@ -118,8 +119,8 @@ fn pool(
     if kind == PoolKind::MaxIndex { b.emit_as(pool, &[Some(x)], DType::I64, None) } else { b.emit(pool, &[x]) }
 }
 
-/// Where the maxima are: their places in the whole input, N, C, …, the last axis fastest (or the first of the spatial ones, with
-/// the attribute `storage_order`).
+/// Where the maxima are: their places in the whole input, N, C, …, the last axis fastest (or the first of the spatial
+/// ones, with the attribute `storage_order`).
 fn places(b: &mut Builder<'_>, op: &Operator<'_>, image: &Image, spatial: &Spatial) -> Result<ValueId, Problem> {
     let columns_first = op.flag("storage_order")?;
     let [n, channels, ..] = image.shape[..] else { return invalid("its image has no channels") };

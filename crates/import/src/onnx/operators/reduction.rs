@@ -1,14 +1,14 @@
 //! Operators that make one number of many, or look for one among them.
 
-use kinglet_graph::ops::{Arg, ArgKind, BinaryKind, GatherElements, Reduce, ReduceKind, TopK};
+use kinglet_graph::ops::{Arg, ArgKind, BinaryKind, GatherElements, Reduce, ReduceKind, TopK, Unary};
 use kinglet_graph::{DType, Op, ValueId};
 
 use super::{Problem, axes, axis, invalid};
 use crate::onnx::builder::Builder;
 use crate::onnx::operator::Operator;
 
-/// ReduceSum and its siblings. The axes are an attribute at first, and an input from version 13 on of ReduceSum and from 18 on of
-/// the others; where there are none, they are all axes, or nothing is reduced.
+/// ReduceSum and its siblings. The axes are an attribute at first, and an input from version 13 on of ReduceSum and
+/// from 18 on of the others; where there are none, they are all axes, or nothing is reduced.
 pub fn reduce(b: &mut Builder<'_>, op: &Operator<'_>, kind: ReduceKind) -> Result<Vec<ValueId>, Problem> {
     let x = op.input(b, 0)?;
     let x = b.plain(x)?;
@@ -45,6 +45,27 @@ pub fn top_k(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<ValueId>, Pro
     Ok(vec![values, indices])
 }
 
+/// The maximum or minimum of a tensor and one known number as a clip, which converters from TensorFlow write so.
+fn bound(b: &mut Builder<'_>, kind: BinaryKind, x: ValueId, y: ValueId) -> Result<Option<(ValueId, Unary)>, Problem> {
+    if !matches!(kind, BinaryKind::Maximum | BinaryKind::Minimum) || b.dtype(x) != DType::F32 {
+        return Ok(None);
+    }
+    for (x, number) in [(x, y), (y, x)] {
+        let fits = b.ty(number).len() == 1 && b.ty(number).shape.len() <= b.ty(x).shape.len();
+        if let Some(&[bound]) = b.floats(number)?.filter(|_| fits).as_deref()
+            && !bound.is_nan()
+        {
+            let (min, max) = (f32::NEG_INFINITY, f32::INFINITY);
+            let clip = match kind {
+                BinaryKind::Maximum => Unary::Clip { min: bound, max },
+                _ => Unary::Clip { min, max: bound },
+            };
+            return Ok(Some((x, clip)));
+        }
+    }
+    Ok(None)
+}
+
 /// Max, Min, Sum and Mean of any number of tensors, with broadcasting.
 pub fn of_tensors(
     b: &mut Builder<'_>,
@@ -56,7 +77,10 @@ pub fn of_tensors(
     let Some((&first, others)) = inputs.split_first() else { return invalid("it has no input") };
     let mut result = first;
     for &other in others {
-        result = b.binary(kind, result, other)?;
+        result = match bound(b, kind, result, other)? {
+            Some((x, clip)) => b.unary(clip, x)?,
+            None => b.binary(kind, result, other)?,
+        };
     }
     if mean {
         let count = b.scalar(b.dtype(result), inputs.len() as f32)?;

@@ -1,7 +1,7 @@
 //! Resize and Upsample: every mode is a weighted sum along one axis after another.
 //!
-//! The formulas are those of ONNX's specification (<https://onnx.ai/onnx/operators/onnx__Resize.html>); antialiasing stretches the
-//! filter by the factor that the image shrinks by, as Pillow does.
+//! The formulas are those of ONNX's specification (<https://onnx.ai/onnx/operators/onnx__Resize.html>); antialiasing
+//! stretches the filter by the factor that the image shrinks by, as Pillow does.
 
 use kinglet_graph::ops::{Activation, BinaryKind, CoordinateMode, FullyConnected, Gather, Resize, ResizeKind};
 use kinglet_graph::{Op, ValueId};
@@ -348,12 +348,14 @@ impl Nearest {
     }
 }
 
-/// Keys' cubic convolution kernel ("Cubic convolution interpolation for digital image processing", 1981) at this distance.
+/// Keys' cubic convolution kernel ("Cubic convolution interpolation for digital image processing", 1981) at this
+/// distance.
 fn cubic(x: f64, a: f64) -> f64 {
     if x <= 1.0 { ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0 } else { ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a }
 }
 
-/// Applies rows along an axis: picks elements where each row has one, and multiplies by the matrix of all rows otherwise.
+/// Applies rows along an axis: picks elements where each row has one, and multiplies by the matrix of all rows
+/// otherwise.
 fn along(b: &mut Builder<'_>, x: ValueId, axis: Axis, rows: &[Row], extrapolation: f32) -> Result<ValueId, Problem> {
     let picked: Option<Vec<i64>> = rows
         .iter()

@@ -82,8 +82,8 @@ pub fn pads(op: &Operator<'_>, axes: usize) -> Result<(Vec<usize>, Vec<usize>), 
 }
 
 impl Spatial {
-    /// Kernel size, strides and dilations of an operator over an image with this many spatial axes, as yet without padding.
-    /// `kernel` is the size that its weights have.
+    /// Kernel size, strides and dilations of an operator over an image with this many spatial axes, as yet without
+    /// padding. `kernel` is the size that its weights have.
     pub fn of(op: &Operator<'_>, axes: usize, kernel: Option<&[usize]>) -> Result<Spatial, Problem> {
         let kernel = match (op.ints("kernel_shape"), kernel) {
             (None, Some(kernel)) => kernel.to_vec(),

@@ -7,8 +7,8 @@ use super::{Operator, Problem, invalid, positive, unsupported};
 use crate::tflite::builder::{Builder, Form};
 use crate::tflite::schema::{self, padding};
 
-/// CONV_2D. Inputs: image, filter `[out, height, width, in]`, bias. Where the filter has fewer input channels than the image,
-/// the convolution is in groups.
+/// CONV_2D. Inputs: image, filter `[out, height, width, in]`, bias. Where the filter has fewer input channels than the
+/// image, the convolution is in groups.
 pub fn conv_2d(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     use schema::conv_2d as o;
     op.arity(2..=3, 1)?;
@@ -65,8 +65,9 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The windows over an image of this size. SAME: as many windows as strides begin within the image; what these reach over
-    /// it is split evenly, the odd one after it. (<https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2>)
+    /// The windows over an image of this size. SAME: as many windows as strides begin within the image; what these
+    /// reach over it is split evenly, the odd one after it.
+    /// (<https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2>)
     pub fn window(&self, image: [usize; 2], kernel: [usize; 2]) -> Result<Window, Problem> {
         let Grid { stride, dilation, padding } = *self;
         let mut window = Window { stride, dilation, padding_before: [0; 2], padding_after: [0; 2] };
@@ -100,8 +101,8 @@ fn with_weights(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<Vec<Option<Val
     Ok(vec![Some(input), Some(weights), bias])
 }
 
-/// FULLY_CONNECTED. Inputs: any shape whose elements divide into rows, weights `[units, depth]`, bias. The file's operator
-/// flattens its input into rows; where that changes the leading axes, reshapes do it here.
+/// FULLY_CONNECTED. Inputs: any shape whose elements divide into rows, weights `[units, depth]`, bias. The file's
+/// operator flattens its input into rows; where that changes the leading axes, reshapes do it here.
 pub fn fully_connected(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     use schema::fully_connected as o;
     op.arity(2..=3, 1)?;

@@ -49,7 +49,8 @@ pub fn cast(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     op.emit(b, Op::Cast(Cast::default()), vec![Some(input)])
 }
 
-/// QUANTIZE: takes and makes the form of uint8 that is there or asked for, so that no second conversion stands beside it.
+/// QUANTIZE: takes and makes the form of uint8 that is there or asked for, so that no second conversion stands beside
+/// it.
 pub fn quantize(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     op.arity(1..=1, 1)?;
     let input = b.read_either(op.input(0)?)?;

@@ -7,8 +7,8 @@ use super::{Operator, Problem, axis, invalid, unsupported};
 use crate::tflite::builder::Builder;
 use crate::tflite::schema;
 
-/// RESHAPE. The shape is the second input or an option, with −1 at most once for what is left over. Where it is computed, as
-/// exporters do for a batch that is left open, the output's own shape stands for it.
+/// RESHAPE. The shape is the second input or an option, with −1 at most once for what is left over. Where it is
+/// computed, as exporters do for a batch that is left open, the output's own shape stands for it.
 pub fn reshape(b: &mut Builder<'_>, op: &Operator<'_>) -> Result<(), Problem> {
     op.arity(1..=2, 1)?;
     let elements = op.shape(b, 0)?.iter().product();

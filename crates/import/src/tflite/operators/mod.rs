@@ -1,7 +1,7 @@
 //! What each operator of the format is in the graph: one line in [`translate`], one function in a file beside this.
 //!
-//! Options may be left out of a file and then have the schema's defaults. Axes, paddings, sizes and shapes that the file
-//! holds as tensors must be constants; they become attributes.
+//! Options may be left out of a file and then have the schema's defaults. Axes, paddings, sizes and shapes that the
+//! file holds as tensors must be constants; they become attributes.
 
 mod convolution;
 mod detection;

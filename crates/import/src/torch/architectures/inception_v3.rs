@@ -1,5 +1,5 @@
-//! Inception v3 (Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision). torchvision and timm name
-//! its parameters alike.
+//! Inception v3 (Szegedy et al. 2015, Rethinking the Inception Architecture for Computer Vision). torchvision and timm
+//! name its parameters alike.
 
 use kinglet_graph::ValueId;
 

@@ -1,5 +1,5 @@
-//! The inverted residual (Sandler et al. 2018, MobileNetV2), which the MobileNets and EfficientNet are made of, and the two
-//! ways in which its parameters are named.
+//! The inverted residual (Sandler et al. 2018, MobileNetV2), which the MobileNets and EfficientNet are made of, and the
+//! two ways in which its parameters are named.
 
 use kinglet_graph::ValueId;
 

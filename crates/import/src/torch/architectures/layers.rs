@@ -1,7 +1,8 @@
 //! What architectures are built with: the layers of PyTorch's `torch.nn`, on feature maps whose channels come last.
 //!
-//! A builder names its parameters and says their shapes, but does not see their values. So that one run of it serves three
-//! ends: to compare it with what a checkpoint has, to say what is missing, and, filled with the values, to be the model.
+//! A builder names its parameters and says their shapes, but does not see their values. So that one run of it serves
+//! three ends: to compare it with what a checkpoint has, to say what is missing, and, filled with the values, to be the
+//! model.
 
 use std::sync::Arc;
 
@@ -118,8 +119,8 @@ pub struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    /// A network that takes RGB images of this many rows and columns as PyTorch has them, [1, 3, rows, columns], and the
-    /// image with its channels last.
+    /// A network that takes RGB images of this many rows and columns as PyTorch has them, [1, 3, rows, columns], and
+    /// the image with its channels last.
     pub(super) fn new(
         name: &str,
         [rows, columns]: [usize; 2],
@@ -365,7 +366,8 @@ impl<'a> Layers<'a> {
         &self.parameters
     }
 
-    /// The graph that gives `output`, its constants taken from the checkpoint, which must have all parameters in their shapes.
+    /// The graph that gives `output`, its constants taken from the checkpoint, which must have all parameters in their
+    /// shapes.
     pub(super) fn fill(mut self, output: ValueId) -> Result<Graph, GraphError> {
         self.graph.outputs.push(output);
         for (id, source) in &self.constants {

@@ -5,8 +5,8 @@ use kinglet_graph::ValueId;
 use super::inverted_residual::{Block, BlockNames, Names, inverted_residual};
 use super::layers::{Conv, Function, Layers, Made};
 
-/// A block of the paper's tables 1 and 2: kernel, expanded channels, channels of the result, whether channels are weighed,
-/// function, stride.
+/// A block of the paper's tables 1 and 2: kernel, expanded channels, channels of the result, whether channels are
+/// weighed, function, stride.
 type Row = (usize, usize, usize, bool, Function, usize);
 
 const RE: Function = Function::Relu;

@@ -1,7 +1,8 @@
 //! The networks that a checkpoint's parameters may belong to, and how one is recognized by names and shapes.
 //!
 //! A new architecture is a file here, whose function says in [`Layers`] what the network computes, and a row in
-//! [`ARCHITECTURES`]. One that is nobody else's business need not be here: [`Options`](crate::Options) takes any [`Architecture`].
+//! [`ARCHITECTURES`]. One that is nobody else's business need not be here: [`Options`](crate::Options) takes any
+//! [`Architecture`].
 //!
 //! ```no_run
 //! use kinglet_import::torch::architectures::{Architecture, Conv, Function};
@@ -166,8 +167,8 @@ const fn one(name: &'static str, side: usize, builders: &'static [Builder]) -> A
     Architecture { name, side, unused: &[], builders }
 }
 
-/// torchvision's `transform_input`: its weights of GoogLeNet and Inception v3 were trained on pixels in [−1, 1], and it takes
-/// those that ImageNet's mean and standard deviation have normalized, as for its other networks.
+/// torchvision's `transform_input`: its weights of GoogLeNet and Inception v3 were trained on pixels in [−1, 1], and it
+/// takes those that ImageNet's mean and standard deviation have normalized, as for its other networks.
 fn transformed(net: &mut Layers<'_>, image: ValueId) -> Made {
     let scaled = net.scale(image, vec![0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5])?;
     net.shift(scaled, vec![(0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5])
@@ -186,8 +187,8 @@ fn known() -> String {
     ARCHITECTURES.iter().map(|architecture| architecture.name).collect::<Vec<_>>().join(", ")
 }
 
-/// The network whose parameters these are, with them in it: `wanted`, or else the first that fits. The image has this many rows
-/// and columns, or as many as the network was made for.
+/// The network whose parameters these are, with them in it: `wanted`, or else the first that fits. The image has this
+/// many rows and columns, or as many as the network was made for.
 pub(super) fn assemble(
     checkpoint: &StateDict<'_>,
     wanted: Option<Architecture>,

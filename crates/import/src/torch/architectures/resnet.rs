@@ -1,5 +1,5 @@
-//! ResNet (He et al. 2015, Deep Residual Learning for Image Recognition) and ResNeXt (Xie et al. 2016, Aggregated Residual
-//! Transformations for Deep Neural Networks). torchvision and timm name their parameters alike.
+//! ResNet (He et al. 2015, Deep Residual Learning for Image Recognition) and ResNeXt (Xie et al. 2016, Aggregated
+//! Residual Transformations for Deep Neural Networks). torchvision and timm name their parameters alike.
 
 use kinglet_graph::ValueId;
 

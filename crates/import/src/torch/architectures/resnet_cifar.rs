@@ -1,4 +1,5 @@
-//! The small ResNets for CIFAR-10 (He et al. 2015, section 4.2) with the parameter names of akamaster/pytorch_resnet_cifar10.
+//! The small ResNets for CIFAR-10 (He et al. 2015, section 4.2) with the parameter names of
+//! akamaster/pytorch_resnet_cifar10.
 
 use kinglet_graph::ValueId;
 
