@@ -10,6 +10,8 @@ use kinglet::kernels::table::Choice;
 use kinglet::vision::preprocess::Interpolation;
 use kinglet::{DetectOptions, Form, Model, OpenOptions, SessionOptions, labels};
 
+use tracing::level_filters::LevelFilter;
+
 use crate::fetch;
 
 /// What every command takes.
@@ -22,6 +24,27 @@ pub struct Common {
     /// Threads that compute [default: the physical cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+
+    /// A file with settings [default: ~/.config/kinglet/config.toml, else /etc/kinglet/config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "KINGLET_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
+    /// What is told on standard error: this and worse (error, warn, info, debug, trace)
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "KINGLET_LOG",
+        hide_env_values = true
+    )]
+    #[arg(value_parser = PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"]).map(level))]
+    pub log: LevelFilter,
+}
+
+/// One of the possible values.
+fn level(name: String) -> LevelFilter {
+    name.parse().expect("it is one of tracing's own names")
 }
 
 impl Common {

@@ -7,21 +7,26 @@
 
 mod arguments;
 mod commands;
+mod config;
 mod dataset;
 mod fetch;
+mod log;
 mod npy;
 mod output;
 mod pictures;
 mod table;
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use tracing::level_filters::LevelFilter;
 
 use arguments::Common;
 use commands::Command;
+use config::Config;
 
 /// Deep-learning models in real time on small computers
 #[derive(Parser, Debug)]
@@ -55,10 +60,10 @@ struct Cli {
 struct Reported;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // Without a command, what clap makes of `kinglet live` runs, so that the defaults stand in one place.
-    let command = cli.command.unwrap_or_else(|| Cli::parse_from(["kinglet", "live"]).command.expect("it is given"));
-    match command.run(&cli.common) {
+    let cli = parse();
+    log::start(cli.as_ref().map_or(LevelFilter::INFO, |cli| cli.common.log));
+    let run = |cli: Cli| cli.command.expect("a command line without one got one").run(&cli.common);
+    match cli.and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
@@ -70,15 +75,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says on standard error, in one line, what went wrong.
-fn report(error: &anyhow::Error) {
-    say(&format!("error: {error:#}"));
+/// The command line, completed by the configuration file. Without a command, `kinglet live` was meant.
+fn parse() -> anyhow::Result<Cli> {
+    let command = Cli::command();
+    let mut line: Vec<OsString> = std::env::args_os().collect();
+    let typed = command.clone().get_matches_from(&line);
+    if typed.subcommand().is_none() {
+        line.push("live".into());
+    }
+    let config = Config::read(typed.get_one("config").map(PathBuf::as_path))?;
+    Ok(Cli::from_arg_matches(&config.complete(&command, line)?)?)
 }
 
-/// Says something on standard error, in one line.
-fn say(message: &str) {
-    // Where nobody reads standard error, there is nobody to tell.
-    _ = writeln!(io::stderr(), "{}", output::plain(message));
+/// Says on standard error, in one line, what went wrong.
+fn report(error: &anyhow::Error) {
+    tracing::error!("{error:#}");
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -10,7 +10,7 @@ use std::process::Command;
 use kinglet::Rgb;
 use kinglet::vision::encode;
 use serde_json::Value;
-use support::{assert_fields, error_line, json, kinglet, stdout};
+use support::{LIVE_FIELDS, assert_fields, error_line, json, kinglet, stdout};
 
 const DETECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/colors_detect.onnx");
 const SEGMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/colors_segment.onnx");
@@ -152,14 +152,13 @@ fn live_tells_objects_and_classes() {
     let folder = tempfile::tempdir().unwrap();
     picture(folder.path());
     let source = folder.path().to_str().unwrap();
-    let usual = ["fps", "inference_ms", "latency_ms", "captured", "inferred", "dropped"];
     for (model, field, parts) in [
         (DETECT, "detections", &["index", "label", "score", "box"]),
         (SEGMENT, "classes", &["index", "label", "pixels", "share"]),
     ] {
         let lines = json(&mut command(&["live", model, "--source", source, "--no-web", "--frames", "5"]));
         let last = lines.last().unwrap();
-        assert_fields(last, &[&usual[..], &[field]].concat());
+        assert_fields(last, &[&LIVE_FIELDS[..], &[field]].concat());
         assert_fields(&last[field][0], parts);
         let text = command(&["live", model, "--source", source, "--no-web", "--frames", "5"]).output().unwrap();
         assert!(String::from_utf8_lossy(&text.stdout).contains("  red "), "{text:?}");

@@ -5,12 +5,13 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{assert_fields, data, error_line, json, kinglet, small_model, stdout};
+use support::{LIVE_FIELDS, assert_fields, data, error_line, json, kinglet, small_model, stdout};
 
 fn live(data: &Path, source: &Path) -> Command {
     let mut command = kinglet(Path::new("/nonexistent"));
@@ -25,7 +26,7 @@ fn frames_are_answered_and_counted() {
         json(live(&data, &data.join("imagenet")).args(["--no-web", "--fps", "30", "--frames", "45", "--top", "3"]));
     assert!(reports.len() >= 2, "a line a second, and one at the end: {reports:?}");
     let last = reports.last().unwrap();
-    assert_fields(last, &["fps", "inference_ms", "latency_ms", "captured", "inferred", "dropped", "top"]);
+    assert_fields(last, &[&LIVE_FIELDS[..], &["top"]].concat());
     assert_fields(&last["inference_ms"], &["p50", "p99"]);
     assert_fields(&last["latency_ms"], &["p50", "p99"]);
     assert_fields(&last["top"][0], &["index", "label", "score"]);
@@ -94,7 +95,7 @@ impl Drop for Running {
 #[test]
 fn the_page_is_served_until_a_signal_ends_the_loop() {
     let Some(data) = data() else { return };
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let mut running = Running::start(live(&data, &data.join("imagenet")).arg("--json"));
         let page = running.get("/");
         assert!(String::from_utf8_lossy(&page).starts_with("HTTP/1.1 200"));
@@ -143,6 +144,61 @@ fn what_cannot_be_watched_is_explained_in_one_line() {
         let line = error_line(live(&data, source).arg("--no-web"));
         assert!(line.contains(problem), "{source:?}: {line}");
     }
+}
+
+#[test]
+fn a_page_for_other_machines_wants_a_password() {
+    let Some(data) = data() else { return };
+    let mut open = live(&data, &data.join("imagenet"));
+    let line = error_line(open.args(["--listen", "0.0.0.0:0"]).env_remove("KINGLET_PASSWORD"));
+    assert!(line.contains("open to everybody") && line.contains("KINGLET_PASSWORD"), "{line}");
+    let mut command = live(&data, &data.join("imagenet"));
+    let mut running = Running::start(command.env("KINGLET_PASSWORD", "open sesame"));
+    assert!(String::from_utf8_lossy(&running.get("/")).starts_with("HTTP/1.1 401"));
+}
+
+/// A service manager's socket: what it is told from the first frame to the end.
+#[test]
+fn a_service_manager_is_told() {
+    let Some(data) = data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut command = live(&data, &data.join("imagenet"));
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000").env("JOURNAL_STREAM", "8:1");
+    let running = Running::start(&mut command);
+    let next = || {
+        let mut message = [0; 4096];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let first = next();
+    assert!(first.starts_with("READY=1\n") && first.contains("WATCHDOG=1\n") && first.contains("STATUS="), "{first}");
+    let start = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(next(), "WATCHDOG=1\n");
+    }
+    assert!((1.0..20.0).contains(&start.elapsed().as_secs_f64()), "twice a second: {:?}", start.elapsed());
+    running.signal("TERM");
+    while next() != "STOPPING=1\n" {}
+    let mut running = running;
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    let mut told = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.lines().all(|line| line.starts_with("<6>")), "the journal takes priorities: {told}");
+}
+
+#[test]
+fn what_is_told_has_a_level() {
+    let Some(data) = data() else { return };
+    let told = |level: &str| {
+        let mut command = live(&data, &data.join("imagenet"));
+        let output = command.args(["--no-web", "--frames", "1", "--log", level]).env_remove("JOURNAL_STREAM").output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    assert!(told("info").starts_with("source: "), "{}", told("info"));
+    assert_eq!(told("warn"), "");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use support::{assert_fields, error_line, json, kinglet, stdout};
 
 const NOWHERE: &str = "/nonexistent";
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "live",
     "classify",
     "detect",
@@ -20,6 +20,8 @@ const COMMANDS: [&str; 12] = [
     "models",
     "pull",
     "kernels",
+    "doctor",
+    "config",
     "completions",
 ];
 
@@ -31,7 +33,7 @@ fn every_command_explains_itself_with_examples() {
         assert!(all.contains(&format!("\n  {command} ")), "{command} is listed in:\n{all}");
         let help = stdout(kinglet(home).args([command, "--help"]));
         assert!(help.contains("Usage: kinglet ") && help.contains("--json"), "{help}");
-        if !["models", "kernels"].contains(&command) {
+        if !["models", "kernels", "doctor"].contains(&command) {
             assert!(help.contains(&format!("kinglet {command} ")), "{command} has an example:\n{help}");
         }
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();

@@ -43,6 +43,20 @@ pub enum Error {
         /// Where the file is looked for.
         path: PathBuf,
     },
+    /// Loading a model would take more memory than there is.
+    #[error(
+        "{}: loading this model takes about {} MB of memory, and {} MB are free; close other programs, add swap space, \
+         raise the control group's limit, or take a smaller model",
+        path.display(), needed.div_ceil(1_000_000), free / 1_000_000
+    )]
+    Memory {
+        /// The model's file.
+        path: PathBuf,
+        /// Bytes that loading it takes, about.
+        needed: u64,
+        /// Bytes that this process can still have.
+        free: u64,
+    },
     /// A model file could not be understood.
     #[error("{}", import_message(model, error))]
     Import {

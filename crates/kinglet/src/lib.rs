@@ -55,11 +55,14 @@
 //! # }
 //! ```
 //!
+//! [`doctor::examine`] says what is wrong with a machine, and how to mend it.
+//!
 //! The same quantized model gives the same bytes on every CPU. The crates behind this one are its modules: [`graph`],
 //! [`kernels`], [`runtime`] and [`vision`], whose `live` module is the loop behind `kinglet live`.
 
 #![forbid(unsafe_code)]
 
+pub mod doctor;
 mod error;
 mod files;
 pub mod labels;
@@ -79,5 +82,5 @@ pub use kinglet_vision::detector::{DetectOptions, Detector};
 pub use kinglet_vision::frame::Rgb;
 pub use kinglet_vision::postprocess::{Bounds, Detection, Form, Keypoint, Task};
 pub use kinglet_vision::segmenter::{ClassShare, Mask, Segmenter};
-pub use machine::physical_cores;
+pub use machine::{Memory, physical_cores};
 pub use model::{Model, OpenOptions};

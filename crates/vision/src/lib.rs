@@ -2,6 +2,7 @@
 //! The hand-over between camera, model and viewers is a one-slot [`mailbox`]: a late frame is dropped, never queued.
 #![deny(unsafe_code)]
 
+pub mod board;
 pub mod capture;
 pub mod classifier;
 pub mod color;
@@ -24,6 +25,5 @@ mod resample;
 pub mod segmenter;
 pub mod sources;
 pub mod stats;
-pub mod thermometer;
 
 pub use error::{Result, VisionError};

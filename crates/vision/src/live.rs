@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::board::{Board, BoardWatch};
 use crate::capture::Capture;
 use crate::decode;
 use crate::encode;
@@ -31,6 +32,8 @@ pub struct LiveOptions {
     pub top: usize,
     /// Ends after so many answers; `None`: when the source ends or the loop is told to stop.
     pub frames: Option<u64>,
+    /// The board that the loop runs on, whose temperature and power are told with the numbers.
+    pub board: Board,
 }
 
 /// Somebody who watches the loop: the terminal, the web page. An open set, hence a trait. The loop waits for what these
@@ -84,12 +87,14 @@ pub fn run(
     audience: &mut [&mut dyn Audience],
     stop: &AtomicBool,
 ) -> Result<LiveReport> {
+    let board = BoardWatch::start(options.board.clone())?;
     let mut capture = Capture::start(source)?;
     let mut live = Live {
         recognizer,
         options,
         audience,
         stats: LiveStats::new(),
+        board,
         answers: 0,
         image: Rgb::new(),
         jpeg: Vec::new(),
@@ -120,6 +125,7 @@ struct Live<'a, 'v> {
     options: &'a LiveOptions,
     audience: &'a mut [&'v mut dyn Audience],
     stats: LiveStats,
+    board: BoardWatch,
     answers: u64,
     image: Rgb,
     jpeg: Vec<u8>,
@@ -221,7 +227,7 @@ impl Live<'_, '_> {
 
     fn report(&mut self) -> LiveReport {
         let answer = if self.answers > 0 { self.recognizer.answer(self.options.top) } else { Answer::default() };
-        self.stats.report(answer, Instant::now())
+        LiveReport { board: self.board.state(), ..self.stats.report(answer, Instant::now()) }
     }
 
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Audience)) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::board::BoardState;
 use crate::recognizer::Answer;
 
 /// How many of the newest frames the percentiles look at: 28 s at 36 frames a second.
@@ -82,7 +83,7 @@ impl LiveStats {
         self.in_flight.into()
     }
 
-    /// The numbers as they stand at `now`, with the newest answer.
+    /// The numbers as they stand at `now`, with the newest answer. Nothing is known of the board here.
     pub fn report(&mut self, answer: impl Into<Answer>, now: Instant) -> LiveReport {
         LiveReport {
             fps: self.rate.per_second(now),
@@ -91,6 +92,7 @@ impl LiveStats {
             captured: self.captured,
             inferred: self.inferred,
             dropped: self.dropped,
+            board: BoardState::default(),
             answer: answer.into(),
         }
     }
@@ -117,6 +119,9 @@ pub struct LiveReport {
     pub inferred: u64,
     /// Frames that were overwritten by newer ones, or could not be decoded.
     pub dropped: u64,
+    /// What may slow the board down: in JSON the fields `temperature_c`, `governor`, `under_voltage` and `throttled`.
+    #[serde(flatten)]
+    pub board: BoardState,
     /// The newest answer: in JSON the field `top`, `detections` or `classes`.
     #[serde(flatten)]
     pub answer: Answer,
@@ -380,7 +385,7 @@ mod tests {
         let report = LiveStats::new().report(top, Instant::now());
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
-            r#"{"fps":0.0,"inference_ms":{"p50":0.0,"p99":0.0},"latency_ms":{"p50":0.0,"p99":0.0},"captured":0,"inferred":0,"dropped":0,"top":[{"index":281,"label":"tabby, tabby cat","score":0.5}]}"#
+            r#"{"fps":0.0,"inference_ms":{"p50":0.0,"p99":0.0},"latency_ms":{"p50":0.0,"p99":0.0},"captured":0,"inferred":0,"dropped":0,"temperature_c":null,"governor":null,"under_voltage":null,"throttled":null,"top":[{"index":281,"label":"tabby, tabby cat","score":0.5}]}"#
         );
     }
 }

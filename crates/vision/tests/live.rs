@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use kinglet_runtime::graph::ops::{Op, Reduce, ReduceKind};
 use kinglet_runtime::graph::{DType, Graph, TensorType};
+use kinglet_vision::board::Board;
 use kinglet_vision::classifier::{Classifier, PreprocessOptions, Recipe};
 use kinglet_vision::frame::{Frame, Picture};
 use kinglet_vision::live::{self, Audience, LiveOptions};
@@ -145,7 +146,13 @@ impl Audience for Witness {
 
 fn watch(source: Box<dyn Source>, frames: Option<u64>, witness: &mut Witness) -> Result<LiveReport> {
     let stop = witness.stop.clone().unwrap_or_default();
-    live::run(source, &mut classifier(), &LiveOptions { top: 2, frames }, &mut [witness], &stop)
+    live::run(
+        source,
+        &mut classifier(),
+        &LiveOptions { top: 2, frames, board: Board::at("/nonexistent") },
+        &mut [witness],
+        &stop,
+    )
 }
 
 /// Long enough for a frame to be answered on a busy machine.

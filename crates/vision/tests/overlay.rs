@@ -13,11 +13,12 @@ use std::thread::JoinHandle;
 use browser::{Browser, Tab};
 use kinglet_runtime::SessionOptions;
 use kinglet_runtime::graph::{DType, Graph, Tensor, TensorType};
+use kinglet_vision::board::Board;
 use kinglet_vision::classifier::{PreprocessOptions, Recipe};
 use kinglet_vision::detector::DetectOptions;
 use kinglet_vision::draw::{class_color, object_color};
 use kinglet_vision::live::{self, LiveOptions};
-use kinglet_vision::page::{About, Hub, Server};
+use kinglet_vision::page::{About, Access, Hub, Server};
 use kinglet_vision::recognizer::Recognizer;
 use kinglet_vision::sources::{self, SourceOptions};
 use serde_json::json;
@@ -45,11 +46,11 @@ impl Show {
         let options = SourceOptions { fps: Some(20.0), ..SourceOptions::default() };
         let source = sources::open(folder.path().to_str().unwrap(), &options).unwrap();
         let mut hub = Hub::new(About { model: "a model".into(), ..About::default() });
-        let server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), hub.clone()).unwrap();
+        let server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), Access::Open, hub.clone()).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let options = LiveOptions { top: 10, frames: None };
+            let options = LiveOptions { top: 10, frames: None, board: Board::default() };
             live::run(source, &mut recognizer, &options, &mut [&mut hub], &stopped).unwrap();
         });
         Show { server, stop, thread: Some(thread), _folder: folder }

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use browser::{Browser, Tab};
 use jpeg_encoder::{ColorType, Encoder};
+use kinglet_vision::board::BoardState;
 use kinglet_vision::classifier::Prediction;
-use kinglet_vision::page::{About, Hub, Server};
+use kinglet_vision::page::{About, Access, Hub, Server};
 use kinglet_vision::sources::Health;
-use kinglet_vision::stats::LiveStats;
+use kinglet_vision::stats::{LiveReport, LiveStats};
 use serde_json::json;
 
 const SIDE: u16 = 224;
@@ -170,7 +171,7 @@ fn scene(number: u16) -> Vec<u8> {
 }
 
 fn serve(hub: &Hub, port: u16) -> Server {
-    Server::start(SocketAddr::from(([127, 0, 0, 1], port)), hub.clone()).expect("a free port")
+    Server::start(SocketAddr::from(([127, 0, 0, 1], port)), Access::Open, hub.clone()).expect("a free port")
 }
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -250,6 +251,43 @@ fn the_page_shows_picture_answers_plot_and_numbers() {
     let captured = text(&mut browser, "captured");
     browser.wait(&tab, &format!("document.getElementById('captured').textContent !== {captured}"));
     assert_eq!(browser.complaints, Vec::<String>::new(), "no error, nothing refused by the page's own policy");
+}
+
+/// What slows the board down stands beside the numbers: people blame the model when the power supply is to blame.
+#[test]
+fn a_board_in_trouble_says_so() {
+    let Some(mut browser) = Browser::start() else { return };
+    let hub = Hub::new(About::default());
+    let server = serve(&hub, 0);
+    let tab = browser.open(&server.url());
+    browser.wait(&tab, "document.getElementById('board').hidden");
+    let well = BoardState { temperature_c: Some(61.6), under_voltage: Some(false), ..BoardState::default() };
+    for (board, text) in [
+        (well.clone(), ""),
+        (BoardState { under_voltage: Some(true), throttled: Some(true), ..well.clone() }, "power too weak"),
+        (BoardState { throttled: Some(true), ..well.clone() }, "slowed down"),
+        (BoardState { governor: Some("powersave".into()), ..well }, "powersave"),
+    ] {
+        hub.publish_report(&LiveReport { board, ..LiveReport::default() });
+        browser.wait(&tab, &format!("document.getElementById('trouble').textContent === '{text}'"));
+        browser.wait(&tab, "document.getElementById('temperature').textContent === '62'");
+        let warns = format!("document.getElementById('board').classList.contains('troubled') === {}", !text.is_empty());
+        browser.wait(&tab, &warns);
+    }
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+/// A browser that was given the password sends it for the picture and the numbers, too.
+#[test]
+fn a_page_with_a_password_works_as_any() {
+    let Some(mut browser) = Browser::start() else { return };
+    let live = Loop::start();
+    let access = Access::Password("open sesame".into());
+    let server = Server::start(SocketAddr::from(([0, 0, 0, 0], 0)), access, live.hub.clone()).expect("a free port");
+    let url = server.url();
+    let tab = browser.open(&url.replace("http://", "http://me:open%20sesame@"));
+    browser.wait(&tab, &format!("{SHOWN} && {}", state_is("ok")));
+    assert_moves(&mut browser, &tab);
 }
 
 #[test]

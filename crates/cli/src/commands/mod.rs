@@ -3,7 +3,9 @@
 mod bench;
 mod classify;
 mod completions;
+mod config;
 mod detect;
+mod doctor;
 mod eval;
 mod inspect;
 mod kernels;
@@ -32,6 +34,8 @@ pub enum Command {
     Models(models::Models),
     Pull(pull::Pull),
     Kernels(kernels::Kernels),
+    Doctor(doctor::Doctor),
+    Config(config::ConfigArgs),
     Completions(completions::Completions),
 }
 
@@ -50,6 +54,8 @@ impl Command {
             Command::Models(command) => command.run(common),
             Command::Pull(command) => command.run(common),
             Command::Kernels(command) => command.run(common),
+            Command::Doctor(command) => command.run(common),
+            Command::Config(command) => command.run(common),
             Command::Completions(command) => command.run(),
         }
     }

@@ -8,10 +8,25 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+/// What every line of `live --json` has besides the answer.
+pub const LIVE_FIELDS: [&str; 10] = [
+    "fps",
+    "inference_ms",
+    "latency_ms",
+    "captured",
+    "inferred",
+    "dropped",
+    "temperature_c",
+    "governor",
+    "under_voltage",
+    "throttled",
+];
+
 /// The command, cut off from the user's cache, network settings and terminal.
 pub fn kinglet(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinglet"));
     command.env("KINGLET_HOME", home).env("KINGLET_ZOO_URL", "http://127.0.0.1:9").env_remove("NO_COLOR");
+    command.env("XDG_CONFIG_HOME", home).env_remove("KINGLET_CONFIG").env_remove("KINGLET_LOG");
     command
 }
 

@@ -177,6 +177,11 @@ impl Zoo {
         Zoo { pause, ..self }
     }
 
+    /// Where it keeps its models; made when the first one is fetched.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where the model's file will be when it is fetched.
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.directory.join(entry.file_name())

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::metrics;
 use crate::live::Audience;
 use crate::recognizer::Overlay;
 use crate::sources::{Description, Health};
@@ -144,13 +145,22 @@ impl Hub {
     }
 
     /// The JSON that the page is drawn from.
-    pub(super) fn event(&self, temperature_c: Option<f32>, now: Instant) -> String {
+    pub(super) fn event(&self, now: Instant) -> String {
         let (about, report, status) = {
             let board = self.board();
             (board.about.clone(), Arc::clone(&board.report), board.status(now))
         };
-        let event = Event { report: &report, about, temperature_c, viewers: self.viewers(), status };
+        let event = Event { report: &report, about, viewers: self.viewers(), status };
         serde_json::to_string(&event).expect("numbers and strings have a JSON form")
+    }
+
+    /// The same for Prometheus.
+    pub(super) fn metrics(&self, now: Instant) -> String {
+        let (about, report, status) = {
+            let board = self.board();
+            (board.about.clone(), Arc::clone(&board.report), board.status(now))
+        };
+        metrics::text(&report, &about, self.viewers(), status == Status::Ok)
     }
 
     /// The lock is held for copies only, never while waiting, and nothing in there can be left half-changed.
@@ -227,7 +237,6 @@ struct Event<'a> {
     report: &'a LiveReport,
     #[serde(flatten)]
     about: About,
-    temperature_c: Option<f32>,
     viewers: usize,
     #[serde(flatten)]
     status: Status,
@@ -294,6 +303,7 @@ impl Drop for Viewer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::BoardState;
     use crate::classifier::Prediction;
     use serde_json::{Value, json};
     use std::future::Future;
@@ -383,15 +393,16 @@ mod tests {
             captured: 3,
             inferred: 2,
             dropped: 1,
+            board: BoardState { temperature_c: Some(51.5), throttled: Some(false), ..BoardState::default() },
             answer: top.into(),
             ..Default::default()
         });
-        let event: Value = serde_json::from_str(&hub.event(Some(51.5), Instant::now())).unwrap();
+        let event: Value = serde_json::from_str(&hub.event(Instant::now())).unwrap();
         let expected = json!({
             "fps": 36.0, "inference_ms": {"p50": 0.0, "p99": 0.0}, "latency_ms": {"p50": 0.0, "p99": 0.0},
             "captured": 3, "inferred": 2, "dropped": 1, "top": [{"index": 1, "label": "goldfish", "score": 0.5}],
             "model": "mobilenet_v2", "type": "int8", "source": "", "threads": 0, "width": null, "height": null,
-            "temperature_c": 51.5, "viewers": 0, "status": "ok",
+            "temperature_c": 51.5, "governor": null, "under_voltage": null, "throttled": false, "viewers": 0, "status": "ok",
         });
         assert_eq!(event, expected);
     }

@@ -4,14 +4,14 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, RETRY_AFTER};
-use axum::http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, RETRY_AFTER};
+use axum::http::header::{REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -19,40 +19,47 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
+use super::access::Access;
 use super::hub::{BOUNDARY, Hub, Status, Viewer};
-use crate::thermometer::Thermometer;
+use super::metrics;
 
 const PAGE: &str = include_str!("index.html");
 /// Time between two events.
 const EVENT_EVERY: Duration = Duration::from_millis(200);
 /// Time after which the last picture is sent again where no newer came, by which a viewer that vanished is found out.
 const PICTURE_AGAIN: Duration = Duration::from_secs(5);
+/// How long a wrong password waits for its answer, so that guessing takes its time.
+const WRONG_PASSWORD: Duration = Duration::from_millis(500);
 /// How long a snapshot waits for a picture: the loop makes none while nobody looks.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
-/// How long a temperature is good for.
-const TEMPERATURE_FOR: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 struct Page {
     hub: Hub,
     address: SocketAddr,
+    access: Access,
     viewers: usize,
     listeners: Arc<Semaphore>,
-    temperature: Arc<Temperature>,
     nonces: RandomState,
     stopped: watch::Receiver<bool>,
 }
 
 /// Every path of the page, for at most `viewers` streams of pictures and as many of numbers; they end once `stopped`.
-pub(super) fn router(hub: Hub, address: SocketAddr, viewers: usize, stopped: watch::Receiver<bool>) -> Router {
+pub(super) fn router(
+    hub: Hub,
+    address: SocketAddr,
+    access: Access,
+    viewers: usize,
+    stopped: watch::Receiver<bool>,
+) -> Router {
     let page = Page {
         hub,
         address,
+        access,
         viewers,
         listeners: Arc::new(Semaphore::new(viewers)),
-        temperature: Arc::default(),
         nonces: RandomState::new(),
         stopped,
     };
@@ -62,12 +69,14 @@ pub(super) fn router(hub: Hub, address: SocketAddr, viewers: usize, stopped: wat
         .route("/snapshot.jpg", get(snapshot))
         .route("/events", get(events))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found; the page is at /\n") })
         .layer(from_fn_with_state(page.clone(), guard))
         .with_state(page)
 }
 
-/// Refuses foreign names for a page that listens on this machine alone, and sets the headers that all answers share.
+/// Refuses foreign names for a page that listens on this machine alone, and whoever lacks the password; sets the headers that
+/// all answers share.
 ///
 /// A web site can point a name of its own at 127.0.0.1 (DNS rebinding) and would then read the page as its own; the
 /// browser still sends that name as `Host`. The port is of no matter: it may be forwarded.
@@ -77,6 +86,7 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
             let why = "this page is served to this machine only: open it as http://localhost, or --listen elsewhere\n";
             (StatusCode::MISDIRECTED_REQUEST, why).into_response()
         }
+        _ if !page.access.allows(request.headers()) => unauthorized(request.headers()).await,
         _ => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -84,6 +94,17 @@ async fn guard(State(page): State<Page>, request: Request, next: Next) -> Respon
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
+}
+
+/// Asks for the password.
+async fn unauthorized(headers: &HeaderMap) -> Response {
+    if headers.contains_key(AUTHORIZATION) {
+        tracing::warn!("page: a wrong password was refused");
+        sleep(WRONG_PASSWORD).await;
+    }
+    let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"Kinglet\", charset=\"UTF-8\"")];
+    (StatusCode::UNAUTHORIZED, challenge, "this page wants the password that Kinglet was started with\n")
+        .into_response()
 }
 
 /// Whether `host` names this machine from itself.
@@ -199,10 +220,14 @@ async fn health(State(page): State<Page>) -> Response {
     (code, [(CONTENT_TYPE, "application/json")], json).into_response()
 }
 
+/// For Prometheus.
+async fn metrics(State(page): State<Page>) -> Response {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page.hub.metrics(Instant::now())).into_response()
+}
+
 impl Page {
     fn event(&self) -> String {
-        let now = Instant::now();
-        self.hub.event(self.temperature.at(now), now)
+        self.hub.event(Instant::now())
     }
 
     fn full(&self) -> Response {
@@ -221,30 +246,4 @@ fn unavailable(why: &str) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     (StatusCode::SERVICE_UNAVAILABLE, headers, why.to_owned()).into_response()
-}
-
-/// The CPU's temperature, read at most every [`TEMPERATURE_FOR`], however many look.
-struct Temperature {
-    thermometer: Option<Thermometer>,
-    last: Mutex<Option<(Instant, Option<f32>)>>,
-}
-
-impl Default for Temperature {
-    fn default() -> Self {
-        Self { thermometer: Thermometer::find(), last: Mutex::new(None) }
-    }
-}
-
-impl Temperature {
-    fn at(&self, now: Instant) -> Option<f32> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match *last {
-            Some((read_at, celsius)) if now.saturating_duration_since(read_at) < TEMPERATURE_FOR => celsius,
-            _ => {
-                let celsius = self.thermometer.as_ref().and_then(Thermometer::celsius);
-                *last = Some((now, celsius));
-                celsius
-            }
-        }
-    }
 }

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::access::Access;
 use super::connection::Connection;
 use super::hub::Hub;
 use super::routes;
@@ -66,6 +67,16 @@ pub enum PageError {
         /// What the system said.
         error: io::Error,
     },
+    /// Other machines could see the page, and nothing keeps them from it.
+    #[error(
+        "the page on {address} would be open to everybody on the network: set a password (--password, or KINGLET_PASSWORD in \
+         the environment), or listen on this machine alone (--listen 127.0.0.1:{port})",
+        port = address.port()
+    )]
+    Unprotected {
+        /// Where the page was to be served.
+        address: SocketAddr,
+    },
     /// The system gives no thread or no event queue to serve from.
     #[error("cannot serve the page: no thread to serve it from: {0}")]
     Thread(io::Error),
@@ -93,15 +104,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves what `hub` is given at `listen`; port 0 takes any free one.
+    /// Serves what `hub` is given at `listen`, to those who have `access`; port 0 takes any free one. Only an address of this
+    /// machine's own (loopback) may be open to everybody.
     ///
     /// # Errors
     /// [`PageError`] where the address is taken or not to be had, before anything is served.
-    pub fn start(listen: SocketAddr, hub: Hub) -> Result<Self, PageError> {
-        Self::start_within(LIMITS, listen, hub)
+    pub fn start(listen: SocketAddr, access: Access, hub: Hub) -> Result<Self, PageError> {
+        Self::start_within(LIMITS, listen, access, hub)
     }
 
-    pub(super) fn start_within(limits: Limits, listen: SocketAddr, hub: Hub) -> Result<Self, PageError> {
+    pub(super) fn start_within(
+        limits: Limits,
+        listen: SocketAddr,
+        access: Access,
+        hub: Hub,
+    ) -> Result<Self, PageError> {
+        if !listen.ip().is_loopback() && !access.is_protected() {
+            return Err(PageError::Unprotected { address: listen });
+        }
         let (listener, address) = bind(listen).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => PageError::InUse { address: listen },
             _ => PageError::Listen { address: listen, error },
@@ -112,7 +132,7 @@ impl Server {
             TcpListener::from_std(listener).map_err(PageError::Thread)?
         };
         let (stop, stopped) = watch::channel(false);
-        let router = routes::router(hub, address, limits.viewers, stopped.clone());
+        let router = routes::router(hub, address, access, limits.viewers, stopped.clone());
         let serve = move || runtime.block_on(accept(listener, router, limits, stopped));
         let thread = std::thread::Builder::new().name("kinglet-page".into()).spawn(serve).map_err(PageError::Thread)?;
         Ok(Self { address, stop, thread: Some(thread) })

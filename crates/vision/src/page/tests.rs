@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::server::Limits;
-use super::{About, Hub, PageError, Server};
+use super::{About, Access, Hub, PageError, Server};
 use crate::classifier::Prediction;
 use crate::sources::Health;
 use crate::stats::LiveReport;
@@ -26,7 +26,7 @@ fn start() -> (Hub, Server) {
 
 fn start_within(limits: Limits) -> (Hub, Server) {
     let hub = Hub::new(About { model: "mobilenet_v2".into(), dtype: "int8".into(), ..About::default() });
-    let server = Server::start_within(limits, loopback(0), hub.clone()).unwrap();
+    let server = Server::start_within(limits, loopback(0), Access::Open, hub.clone()).unwrap();
     (hub, server)
 }
 
@@ -352,7 +352,7 @@ fn connections_beyond_the_limit_wait_for_others_to_end() {
 fn a_port_in_use_is_one_clear_line() {
     let taken = TcpListener::bind(loopback(0)).unwrap();
     let address = taken.local_addr().unwrap();
-    let error = Server::start(address, Hub::new(About::default())).unwrap_err();
+    let error = Server::start(address, Access::Open, Hub::new(About::default())).unwrap_err();
     assert!(matches!(error, PageError::InUse { .. }));
     let (port, next) = (address.port(), address.port().checked_add(1).unwrap_or(8080));
     assert_eq!(
@@ -367,10 +367,49 @@ fn a_port_in_use_is_one_clear_line() {
 #[test]
 fn an_address_of_another_machine_is_one_clear_line() {
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 8080));
-    let error = Server::start(elsewhere, Hub::new(About::default())).unwrap_err();
+    let error = Server::start(elsewhere, Access::Password("x".into()), Hub::new(About::default())).unwrap_err();
     assert!(std::error::Error::source(&error).is_none(), "what the system said would be printed twice");
     let error = error.to_string();
     assert!(error.starts_with("cannot serve the page on 192.0.2.1:8080: ") && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn a_page_for_other_machines_has_a_password() {
+    let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    for access in [Access::Open, Access::Password(String::new())] {
+        let error = Server::start(anywhere, access, Hub::new(About::default())).unwrap_err().to_string();
+        assert!(error.contains("--password") && error.contains("127.0.0.1") && !error.contains('\n'), "{error}");
+    }
+    let access = Access::Password("open sesame".into());
+    let server = Server::start(anywhere, access, Hub::new(About::default())).unwrap();
+    let address = loopback(server.address().port());
+    for path in ["/", "/stream.mjpeg", "/snapshot.jpg", "/events", "/healthz", "/metrics", "/elsewhere"] {
+        let refused = get(address, path);
+        assert_eq!((refused.status, refused.header("cache-control")), (401, Some("no-store")), "{path}");
+        assert!(refused.header("www-authenticate").unwrap().starts_with("Basic realm="));
+    }
+    let with = |header: &str| {
+        respond(send(address, &format!("GET /metrics HTTP/1.0\r\nHost: pi\r\nAuthorization: {header}\r\n\r\n"))).status
+    };
+    assert_eq!(with("Basic bWU6b3BlbiBzZXNhbWU="), 200);
+    assert_eq!(with("Bearer open sesame"), 200);
+    let start = Instant::now();
+    assert_eq!(with("Basic bWU6b3BlbiBzYWxhbWk="), 401);
+    assert!(start.elapsed() >= Duration::from_millis(500), "guessing takes its time");
+}
+
+#[test]
+fn the_numbers_can_be_scraped() {
+    let (hub, server) = start();
+    hub.publish_report(&LiveReport { captured: 7, inferred: 6, dropped: 1, ..LiveReport::default() });
+    let metrics = get(server.address(), "/metrics");
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = metrics.text();
+    for line in
+        ["kinglet_live 1", "kinglet_frames_captured_total 7", "kinglet_frames_dropped_total 1", "kinglet_viewers 0"]
+    {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
 }
 
 #[test]
@@ -387,6 +426,6 @@ fn a_dropped_server_ends_its_streams_and_frees_its_port() {
     assert_eq!(viewer.line(), "", "the stream ended");
     while !events.line().is_empty() || !events.line().is_empty() {}
     drop(stalled);
-    let again = Server::start(address, hub).unwrap();
+    let again = Server::start(address, Access::Open, hub).unwrap();
     assert_eq!(get(again.address(), "/").status, 200);
 }

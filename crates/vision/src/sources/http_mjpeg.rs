@@ -1,18 +1,14 @@
-//! Motion JPEG over HTTP, as network cameras send it. A thread of its own drains the socket into a mailbox, so that
-//! what is taken is always the newest picture, and never one that waited in a buffer.
+//! Motion JPEG over HTTP, as network cameras send it.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::jpeg_pipe::JpegPipe;
 use super::reopening::Reopening;
 use super::{Description, Next, Source, SourceOptions};
 use crate::error::{Result, VisionError};
-use crate::frame::{Frame, Picture};
-use crate::jpeg::JpegStream;
-use crate::mailbox::{Mailbox, Taken};
 
 /// A server that says nothing for this long is given up.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -30,14 +26,8 @@ pub(super) fn open(url: &str, options: &SourceOptions) -> Result<Box<dyn Source>
 struct HttpMjpeg {
     /// The address without name and password, for messages.
     shown: String,
-    pictures: Arc<Mailbox<Arrival>>,
+    pictures: JpegPipe,
     closing: Arc<AtomicBool>,
-}
-
-/// What the thread found.
-enum Arrival {
-    Jpeg { number: u64, captured: Instant, jpeg: Vec<u8> },
-    Broken(String),
 }
 
 impl HttpMjpeg {
@@ -56,37 +46,21 @@ impl HttpMjpeg {
         let response = agent.get(url).call().map_err(|error| problem(explain(&error)))?;
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         check_content_type(content_type.unwrap_or_default()).map_err(problem)?;
-        let pictures = Arc::new(Mailbox::new());
         let closing = Arc::new(AtomicBool::new(false));
         let reader = UntilClosing { reader: response.into_body().into_reader(), closing: closing.clone() };
-        let thread = thread::Builder::new().name("http-mjpeg".to_owned());
-        thread
-            .spawn({
-                let pictures = pictures.clone();
-                move || drain(reader, &pictures)
-            })
-            .map_err(|error| problem(error.to_string()))?;
+        let pictures = JpegPipe::drain("http-mjpeg", reader, why_ended).map_err(|error| problem(error.to_string()))?;
         Ok(HttpMjpeg { shown, pictures, closing })
     }
 }
 
-/// Reads pictures until the stream breaks, or nobody wants them any more.
-fn drain(reader: impl Read, pictures: &Mailbox<Arrival>) {
-    let mut jpegs = JpegStream::new(reader);
-    let mut number = 0;
-    let why = loop {
-        match jpegs.next_jpeg() {
-            Ok(Some(jpeg)) => pictures.put(Arrival::Jpeg { number, captured: Instant::now(), jpeg }),
-            Ok(None) => break "the server ended the stream".to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                break format!("the server sent nothing for {} s", SILENCE.as_secs());
-            }
-            Err(error) => break error.to_string(),
+fn why_ended(ended: io::Result<()>) -> String {
+    match ended {
+        Ok(()) => "the server ended the stream".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            format!("the server sent nothing for {} s", SILENCE.as_secs())
         }
-        number += 1;
-    };
-    pictures.put(Arrival::Broken(why));
-    pictures.close();
+        Err(error) => error.to_string(),
+    }
 }
 
 /// A stream that ends when it is closed on this side, [`SILENCE`] after that at the latest: also one whose server sends
@@ -145,15 +119,7 @@ impl Source for HttpMjpeg {
     }
 
     fn next(&mut self, timeout: Duration) -> Result<Next> {
-        match self.pictures.take(timeout) {
-            Taken::Newest(Arrival::Jpeg { number, captured, jpeg }) => {
-                let picture = Picture::Jpeg(jpeg.into());
-                Ok(Next::Frame(Frame { sequence: number, captured, picture, name: None }))
-            }
-            Taken::Newest(Arrival::Broken(problem)) => Err(VisionError::Stream { url: self.shown.clone(), problem }),
-            Taken::TimedOut => Ok(Next::Idle),
-            Taken::Closed => Ok(Next::End),
-        }
+        self.pictures.next(timeout).map_err(|problem| VisionError::Stream { url: self.shown.clone(), problem })
     }
 }
 
@@ -172,12 +138,10 @@ mod tests {
     fn a_thread_whose_server_never_sends_a_picture_ends_all_the_same() {
         let closing = Arc::new(AtomicBool::new(false));
         let (ended, end) = mpsc::channel();
-        thread::spawn({
-            let reader = UntilClosing { reader: io::repeat(b'x'), closing: closing.clone() };
-            move || {
-                drain(reader, &Mailbox::new());
-                ended.send(()).unwrap();
-            }
+        let reader = UntilClosing { reader: io::repeat(b'x'), closing: closing.clone() };
+        let _pipe = JpegPipe::drain("test", reader, move |_| {
+            ended.send(()).unwrap();
+            String::new()
         });
         assert_eq!(end.recv_timeout(Duration::from_millis(50)), Err(mpsc::RecvTimeoutError::Timeout));
         closing.store(true, Ordering::Relaxed);

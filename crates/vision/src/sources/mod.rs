@@ -3,9 +3,11 @@
 
 mod folder;
 mod http_mjpeg;
+mod jpeg_pipe;
 mod mjpeg_file;
 mod pacing;
 mod reopening;
+mod rpicam;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod v4l2;
 mod y4m;
@@ -22,8 +24,8 @@ use crate::error::{Result, VisionError};
 use crate::frame::Frame;
 
 /// What a source can be, for messages.
-pub(crate) const SOURCES: &str =
-    "'camera' (the first one), /dev/videoN, a folder of images, a .y4m or .mjpeg file, or an http:// MJPEG stream";
+pub(crate) const SOURCES: &str = "'camera' (the first one), /dev/videoN, 'rpicam' (a Raspberry Pi's own camera), a folder of images, a .y4m or .mjpeg \
+     file, or an http:// MJPEG stream";
 
 /// Frames a second where neither the user nor the source says how many.
 const DEFAULT_FPS: f64 = 36.0;
@@ -124,8 +126,8 @@ impl Default for SourceOptions {
     }
 }
 
-/// Opens what `spec` names: `camera`, `/dev/videoN`, a folder of images, a `.y4m` or `.mjpeg` file, or an `http://`
-/// MJPEG stream. A camera or stream that stalls or vanishes later is opened again by itself, which [`Source::health`]
+/// Opens what `spec` names: `camera`, `/dev/videoN`, `rpicam`, a folder of images, a `.y4m` or `.mjpeg` file, or an
+/// `http://` MJPEG stream. A camera or stream that stalls or vanishes later is opened again by itself, which [`Source::health`]
 /// tells.
 ///
 /// # Errors
@@ -146,6 +148,9 @@ pub fn open(spec: &str, options: &SourceOptions) -> Result<Box<dyn Source>> {
     }
     if spec == "camera" || spec.starts_with("/dev/video") {
         return camera(spec, options);
+    }
+    if spec == "rpicam" {
+        return rpicam::open(options);
     }
     let path = Path::new(spec);
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);

@@ -84,6 +84,7 @@ impl Reopening {
         }
         match (self.open)() {
             Ok(source) => {
+                tracing::debug!("{} was opened again", self.description.name);
                 self.description = source.describe();
                 self.source = Some(source);
                 self.opened = self.clock.now();
@@ -91,6 +92,7 @@ impl Reopening {
             Err(error) => {
                 self.health = self.lost(&error);
                 self.retry_later();
+                tracing::debug!("not opened again: {error}; trying again in {:?}", self.retry_at - self.clock.now());
             }
         }
     }

@@ -74,7 +74,9 @@ impl Browser {
     /// Opens another page in the same window.
     pub fn go(&mut self, tab: &Tab, url: &str) {
         self.command(Some(tab), "Page.navigate", json!({ "url": url }));
-        self.wait(tab, &format!("document.readyState !== 'loading' && location.href.startsWith('{url}')"));
+        // Name and password, if any, do not show in a page's address.
+        let shown = url.rsplit('@').next().unwrap_or(url);
+        self.wait(tab, &format!("document.readyState !== 'loading' && location.href.includes('{shown}')"));
     }
 
     /// Makes the window as large as that of a device, and the system's colors light or dark.

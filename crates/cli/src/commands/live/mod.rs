@@ -1,5 +1,6 @@
 //! `kinglet live`: says what a camera sees.
 
+mod service;
 mod terminal;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -8,17 +9,20 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use console::Term;
 use kinglet::kernels::table::Choice;
+use kinglet::vision::board::Board;
 use kinglet::vision::live::{self, Audience, LiveOptions};
-use kinglet::vision::page::{About, Hub, Server};
+use kinglet::vision::page::{About, Access, Hub, Server};
 use kinglet::vision::recognizer::Recognizer;
 use kinglet::vision::sources::{self, SourceOptions};
 use kinglet::{Model, zoo};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::arguments::{Common, CropArgs, ObjectArgs, PictureArgs, SizeArgs};
+use service::Service;
 use terminal::{Lines, Screen, Style, Terminal};
 
 /// Say what a camera sees, in the terminal and on a web page
@@ -30,6 +34,7 @@ which is counted as dropped. Ctrl-C ends it.
 Sources:
   camera           the first camera that captures
   /dev/videoN      this camera
+  rpicam           a Raspberry Pi's own (CSI) camera, through rpicam-vid
   FOLDER           its images, one after another, again and again
   FILE.y4m         a video without compression; FILE.mjpeg: one JPEG after another
   http://…         a network camera's MJPEG stream
@@ -37,12 +42,13 @@ Sources:
 Examples:
   kinglet live
   kinglet live --source photographs/ --fps 10
-  kinglet live mobilenet_v2 --source /dev/video2 --size 640x480 --listen 0.0.0.0:8080
+  kinglet live mobilenet_v2 --source /dev/video2 --size 640x480
+  KINGLET_PASSWORD=… kinglet live --listen 0.0.0.0:8080
   kinglet live --no-web --json --frames 100
 
 On a terminal, the answer to the newest frame is shown; in a pipe, a line a second is printed. With --json a line a \
 second: fps, inference_ms and latency_ms (p50, p99; latency is from capture to answer), captured, inferred, dropped, \
-top (index, label, score from 0 to 1). A model that finds objects has detections (index, label, score, box, keypoints) \
+temperature_c, governor, under_voltage and throttled (of the board; null where it does not tell), top (index, label, score from 0 to 1). A model that finds objects has detections (index, label, score, box, keypoints) \
 instead of top, one that gives pixels their class has classes (index, label, pixels, share); the page draws them."
 )]
 pub struct Live {
@@ -70,9 +76,15 @@ pub struct Live {
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     top: u32,
 
-    /// Where the web page is served; 0.0.0.0:8080 lets other machines see it, too
+    /// Where the web page is served; 0.0.0.0:8080 lets other machines see it, too, which wants a password
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT", value_parser = address)]
     listen: SocketAddr,
+
+    /// Ask for this password on the web page, with any user name; a program may send it as a bearer token. The environment
+    /// is the better place: other users can see a command line
+    #[arg(long, value_name = "PASSWORD", env = "KINGLET_PASSWORD", hide_env_values = true)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    password: Option<String>,
 
     /// Serve no web page
     #[arg(long)]
@@ -102,19 +114,24 @@ impl Live {
             .with_context(|| self.model.clone())?;
         let source = sources::open(&self.source, &self.source_options())?;
         let mut hub = Hub::new(about(&model, &recognizer));
-        let server = if self.no_web { None } else { Some(Server::start(self.listen, hub.clone())?) };
+        let server = if self.no_web { None } else { Some(Server::start(self.listen, self.access(), hub.clone())?) };
 
         let stop = stop_on_signals()?;
         let page = server.as_ref().map(Server::url);
         let mut terminal = self.terminal(common, &model, page, &stop);
-        let mut viewers: Vec<&mut dyn Audience> = vec![&mut *terminal];
+        let mut service = Service::new();
+        let mut viewers: Vec<&mut dyn Audience> = vec![&mut *terminal, &mut service];
         if server.is_some() {
             viewers.push(&mut hub);
         }
-        let options = LiveOptions { top: self.top as usize, frames: self.frames };
+        let options = LiveOptions { top: self.top as usize, frames: self.frames, board: Board::default() };
         let report = live::run(source, &mut recognizer, &options, &mut viewers, &stop);
         terminal.finish(report.as_ref().ok())?;
         report.map(drop).map_err(Into::into)
+    }
+
+    fn access(&self) -> Access {
+        self.password.clone().map_or(Access::Open, Access::Password)
     }
 
     fn source_options(&self) -> SourceOptions {
@@ -140,15 +157,26 @@ impl Live {
     }
 }
 
-/// The flag that an interrupt or a request to terminate sets; a second one ends the program at once.
+/// The flag that an interrupt, a request to terminate or a terminal that is closed sets; a second one ends the program at once.
 fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // `nohup` has the program outlive its terminal.
+        if signal == SIGHUP && is_ignored(signal) {
+            continue;
+        }
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
             .context("cannot watch for signals")?;
     }
     Ok(stop)
+}
+
+/// Whether whoever started this program had it ignore the signal.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// What the page says of the model.

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use console::{Term, style, truncate_str};
 use kinglet::vision::VisionError;
+use kinglet::vision::board::BoardState;
 use kinglet::vision::live::Audience;
 use kinglet::vision::recognizer::Answer;
 use kinglet::vision::sources::{Description, Health};
 use kinglet::vision::stats::LiveReport;
 use kinglet::{ClassShare, Detection};
 
-use crate::{output, say};
+use crate::output;
 
 /// How often a line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -51,7 +52,7 @@ pub struct Lines {
 impl Lines {
     pub fn new(style: Style, page: Option<String>, stop: Arc<AtomicBool>) -> Lines {
         if let Some(page) = page {
-            say(&format!("page: {page}"));
+            tracing::info!("page: {page}");
         }
         Lines { style, due: Instant::now() + LINE_EVERY, stop, failure: None, skipped: String::new(), printed: [0; 3] }
     }
@@ -79,21 +80,21 @@ impl Audience for Lines {
     }
 
     fn health(&mut self, health: &Health) {
-        say(&match health {
-            Health::Live => "frames come again".to_owned(),
-            stale => why_stale(stale),
-        });
+        match health {
+            Health::Live => tracing::info!("frames come again"),
+            stale => tracing::warn!("{}", why_stale(stale)),
+        }
     }
 
     fn source(&mut self, description: &Description) {
-        say(&format!("source: {description}"));
+        tracing::info!("source: {description}");
     }
 
     fn skipped(&mut self, error: &VisionError) {
         let problem = error.to_string();
         // A source that spoils every frame says so once.
         if problem != self.skipped {
-            say(&format!("a frame was skipped: {problem}"));
+            tracing::warn!("a frame was skipped: {problem}");
             self.skipped = problem;
         }
     }
@@ -223,7 +224,7 @@ impl Terminal for Screen {
     }
 }
 
-fn why_stale(health: &Health) -> String {
+pub fn why_stale(health: &Health) -> String {
     let silent = |since: &Instant| since.elapsed().as_secs();
     match health {
         Health::Live => String::new(),
@@ -233,12 +234,25 @@ fn why_stale(health: &Health) -> String {
 }
 
 /// The numbers of a report.
-fn status(report: &LiveReport) -> String {
+pub fn status(report: &LiveReport) -> String {
     let LiveReport { fps, inference_ms, latency_ms, captured, dropped, .. } = report;
     format!(
-        "{fps:.1} fps  model {:.1} ms  latency {:.1} ms (p99 {:.1})  dropped {dropped} of {captured}",
-        inference_ms.p50, latency_ms.p50, latency_ms.p99
+        "{fps:.1} fps  model {:.1} ms  latency {:.1} ms (p99 {:.1})  dropped {dropped} of {captured}{}",
+        inference_ms.p50,
+        latency_ms.p50,
+        latency_ms.p99,
+        board(&report.board)
     )
+}
+
+/// What slows the board down now; nothing where it is well.
+fn board(state: &BoardState) -> String {
+    let heat = state.temperature_c.map(|celsius| format!(" at {celsius:.0} °C")).unwrap_or_default();
+    match state {
+        BoardState { under_voltage: Some(true), .. } => "  POWER TOO WEAK".to_owned(),
+        BoardState { throttled: Some(true), .. } => format!("  CPU SLOWED DOWN{heat}"),
+        _ => String::new(),
+    }
 }
 
 /// A report as a line of text.
@@ -316,6 +330,14 @@ mod tests {
             assert_eq!(lines.len(), 12.min(rows.saturating_sub(1)).max(1));
             assert!(lines.iter().all(|line| measure_text_width(line) <= columns.max(1)), "{columns}: {lines:?}");
         }
+    }
+
+    #[test]
+    fn what_slows_the_board_down_is_said_beside_the_rate() {
+        let with = |board: BoardState| status(&LiveReport { board, ..report(0) });
+        let hot = BoardState { temperature_c: Some(84.7), throttled: Some(true), ..BoardState::default() };
+        assert!(with(hot.clone()).ends_with("of 720  CPU SLOWED DOWN at 85 °C"), "{}", with(hot.clone()));
+        assert!(with(BoardState { under_voltage: Some(true), ..hot }).ends_with("of 720  POWER TOO WEAK"));
     }
 
     #[test]

@@ -57,7 +57,12 @@ pub struct CameraInfo {
 
 /// All video devices of this machine, in the order of their numbers.
 pub fn cameras() -> Vec<CameraInfo> {
-    let mut paths: Vec<(u32, PathBuf)> = std::fs::read_dir("/dev")
+    cameras_in(Path::new("/dev"))
+}
+
+/// The same of another folder than `/dev`.
+pub fn cameras_in(folder: &Path) -> Vec<CameraInfo> {
+    let mut paths: Vec<(u32, PathBuf)> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .filter_map(|entry| {
@@ -134,7 +139,7 @@ fn why_unusable(capability: &abi::Capability) -> Option<String> {
     }
     if RAW_SENSORS.iter().any(|receiver| driver.starts_with(receiver)) {
         return Some(format!(
-            "{driver} is a CSI camera's raw sensor, whose pictures libcamera has to make first; connect a USB camera"
+            "{driver} is a CSI camera's raw sensor, whose pictures libcamera has to make first: use --source rpicam"
         ));
     }
     let captures = caps & cap::VIDEO_CAPTURE != 0 && caps & (cap::VIDEO_M2M | cap::VIDEO_M2M_MPLANE) == 0;
@@ -398,7 +403,7 @@ mod tests {
         let codec = capability("bcm2835-codec", camera, 0);
         assert!(why_unusable(&codec).unwrap().contains("not a camera"));
         let sensor = capability("rp1-cfe", camera, 0);
-        assert!(why_unusable(&sensor).unwrap().contains("USB camera"));
+        assert!(why_unusable(&sensor).unwrap().contains("--source rpicam"));
         let both_ways = capability("vim2m", camera | cap::VIDEO_M2M, 0);
         assert!(why_unusable(&both_ways).is_some());
         assert!(why_unusable(&capability("readonly", cap::VIDEO_CAPTURE, 0)).unwrap().contains("stream"));

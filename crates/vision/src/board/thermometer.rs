@@ -10,25 +10,22 @@ const CPU_ZONES: [&str; 6] = ["cpu-thermal", "cpu_thermal", "x86_pkg_temp", "cpu
 /// A thermal zone that measures the CPU.
 #[derive(Clone, Debug)]
 pub struct Thermometer {
-    file: PathBuf,
+    zone: PathBuf,
 }
 
 impl Thermometer {
-    /// The zone of this machine's CPU; `None` where the machine tells no temperature, as most virtual ones.
-    pub fn find() -> Option<Self> {
-        Self::find_in(Path::new("/sys/class/thermal"))
-    }
-
-    /// The same below another folder than `/sys/class/thermal`.
-    pub fn find_in(folder: &Path) -> Option<Self> {
+    /// The zone of the CPU among those of a folder like `/sys/class/thermal`; `None` where the machine tells no temperature,
+    /// as most virtual ones.
+    pub(super) fn find_in(folder: &Path) -> Option<Self> {
         let mut zones: Vec<(usize, u32, Self)> = fs::read_dir(folder)
             .ok()?
             .filter_map(|entry| {
                 let zone = entry.ok()?.path();
                 let number = zone.file_name()?.to_str()?.strip_prefix("thermal_zone")?.parse().ok()?;
-                let thermometer = Self { file: zone.join("temp") };
+                let rank = rank(&fs::read_to_string(zone.join("type")).unwrap_or_default());
+                let thermometer = Self { zone };
                 thermometer.celsius()?;
-                Some((rank(&fs::read_to_string(zone.join("type")).unwrap_or_default()), number, thermometer))
+                Some((rank, number, thermometer))
             })
             .collect();
         zones.sort_by_key(|(rank, number, _)| (*rank, *number));
@@ -37,7 +34,23 @@ impl Thermometer {
 
     /// Degrees Celsius now; `None` where the zone cannot be read or tells what no running CPU has.
     pub fn celsius(&self) -> Option<f32> {
-        let millidegrees: i32 = fs::read_to_string(&self.file).ok()?.trim().parse().ok()?;
+        self.read("temp")
+    }
+
+    /// The temperature from which the kernel does something about it: the lowest of the zone's trip points.
+    pub fn trip(&self) -> Option<f32> {
+        let points = (0..).map_while(|number| {
+            let kind = fs::read_to_string(self.zone.join(format!("trip_point_{number}_type"))).ok()?;
+            Some((number, kind))
+        });
+        // An `active` one turns a fan on, which slows nothing down.
+        let points = points.filter(|(_, kind)| matches!(kind.trim(), "passive" | "hot" | "critical"));
+        points.filter_map(|(number, _)| self.read(&format!("trip_point_{number}_temp"))).reduce(f32::min)
+    }
+
+    /// Degrees from a file of millidegrees.
+    fn read(&self, file: &str) -> Option<f32> {
+        let millidegrees: i32 = fs::read_to_string(self.zone.join(file)).ok()?.trim().parse().ok()?;
         let celsius = millidegrees as f32 / 1000.0;
         (-60.0..=150.0).contains(&celsius).then_some(celsius)
     }
@@ -89,6 +102,21 @@ mod tests {
         assert_eq!(laptop.celsius(), Some(55.0));
         let board = Zones::new("board", &[("gpu-thermal", "40000"), ("cpu0-thermal", "48500")]);
         assert_eq!(board.celsius(), Some(48.5));
+    }
+
+    #[test]
+    fn the_lowest_trip_point_that_slows_the_board_counts() {
+        let zones = Zones::new("trips", &[("cpu-thermal", "61000")]);
+        let thermometer = Thermometer::find_in(&zones.0).unwrap();
+        assert_eq!(thermometer.trip(), None);
+        for (number, (kind, temp)) in
+            [("critical", "110000"), ("active", "50000"), ("passive", "85000")].iter().enumerate()
+        {
+            let point = |what: &str| zones.0.join(format!("thermal_zone0/trip_point_{number}_{what}"));
+            fs::write(point("type"), kind).unwrap();
+            fs::write(point("temp"), temp).unwrap();
+        }
+        assert_eq!(thermometer.trip(), Some(85.0));
     }
 
     #[test]
