@@ -145,12 +145,12 @@ fn recursion_and_wrong_calls_are_refused() {
     let ends: [&[&str]; 2] = [&["a"], &["b"]];
     let calls = |name: &str, other: &str| function(13, name, ends, &[call(other, &["a"], "b", &[])], &[]);
     let error = refusal(&[call("f", &["x"], "y", &[])], &[calls("f", "f")]);
-    assert_eq!(error, "the file is damaged: its function \"f\" calls itself");
+    assert_eq!(error, "the file is damaged: its function \"f\" calls itself; fetch it again");
     let error = refusal(&[call("f", &["x"], "y", &[])], &[calls("f", "g"), calls("g", "f")]);
-    assert_eq!(error, "the file is damaged: its function \"f\" calls itself");
+    assert_eq!(error, "the file is damaged: its function \"f\" calls itself; fetch it again");
     let chain: Vec<Vec<u8>> = (0..100).map(|i| calls(&format!("f{i}"), &format!("f{}", i + 1))).collect();
     let error = refusal(&[call("f0", &["x"], "y", &[])], &chain);
-    assert_eq!(error, "the file is damaged: more than 64 calls of its functions lie in each other");
+    assert_eq!(error, "the file is damaged: more than 64 calls of its functions lie in each other; fetch it again");
     let relu = function(13, "relu", ends, &[node("Relu", &["a"], "b")], &[]);
     let error = refusal(&[call("relu", &["x", "x"], "y", &[])], &[relu]);
     assert_eq!(error, "node 0 (own.relu, \"y\"): it has 2 inputs, but the function takes 1");

@@ -9,7 +9,7 @@ use crate::table::{Choice, Row};
 use crate::threads::{Disjoint, ThreadPool};
 
 /// Rows of any kernel's tile at most.
-const MOST_ROWS: usize = 16;
+const MOST_ROWS: usize = 32;
 
 /// A product of matrices of floats, with the sums of [`Conv2d`](super::Conv2d): each begins as 0 and takes the products by
 /// fused multiply-adds in the order of the first matrix's columns.
