@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use kinglet::import::torch::{Architecture, architectures};
 use kinglet::kernels::table::Choice;
 use kinglet::vision::preprocess::Interpolation;
-use kinglet::{DetectOptions, Form, Model, OpenOptions, SessionOptions, labels};
+use kinglet::{Arithmetic, DetectOptions, Form, Model, OpenOptions, SessionOptions, labels};
 
 use tracing::level_filters::LevelFilter;
 
@@ -52,10 +52,37 @@ impl Common {
     pub fn threads(&self) -> usize {
         self.threads.map_or_else(kinglet::physical_cores, usize::from)
     }
+}
+
+/// How a model computes.
+#[derive(Args, Debug)]
+pub struct ComputeArgs {
+    /// How floats are multiplied
+    #[arg(long, value_name = "PRECISION", value_enum, default_value_t)]
+    arithmetic: Precision,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Precision {
+    /// In f32, to the same bits on every CPU
+    #[default]
+    F32,
+    /// In 16 bits (bfloat16 on x86-64, fp16 on AArch64) where the CPU can and it pays: faster and less accurate
+    Half,
+}
+
+impl ComputeArgs {
+    /// How floats are multiplied.
+    pub fn arithmetic(&self) -> Arithmetic {
+        match self.arithmetic {
+            Precision::F32 => Arithmetic::F32,
+            Precision::Half => Arithmetic::Half,
+        }
+    }
 
     /// Sessions with these kernels.
-    pub fn session(&self, kernels: Choice) -> SessionOptions {
-        SessionOptions { threads: self.threads(), kernels }
+    pub fn session(&self, common: &Common, kernels: Choice) -> SessionOptions {
+        SessionOptions { threads: common.threads(), kernels, arithmetic: self.arithmetic() }
     }
 }
 

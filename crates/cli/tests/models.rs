@@ -212,8 +212,8 @@ fn bench_measures() {
     let Some(data) = data() else { return };
     let model = small_model(&data);
     let bench = |more: &[&str]| json(command(&["bench", text(&model), "--seconds", "0.05"]).args(more)).remove(0);
-    let usual =
-        ["model", "threads", "kernels", "runs", "median_ms", "p99_ms", "min_ms", "arena_bytes", "weights_bytes"];
+    let times = ["runs", "median_ms", "p99_ms", "min_ms"];
+    let usual = [&["model", "threads", "kernels", "arithmetic", "arena_bytes", "weights_bytes"][..], &times].concat();
     let report = bench(&["--threads", "2", "--kernels", "scalar"]);
     assert_fields(&report, &usual);
     assert_eq!((&report["threads"], &report["kernels"]), (&2.into(), &"scalar".into()));
@@ -239,6 +239,26 @@ fn bench_measures() {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
+}
+
+/// Half precision says what it costs, or that this CPU has none and which have it.
+#[test]
+fn bench_compares_half_precision_with_f32() {
+    let Some(data) = data() else { return };
+    let model = data.join("models/mobilenet_v2_imagenet.onnx");
+    let bench = || command(&["bench", text(&model), "--seconds", "0.05", "--arithmetic", "half"]);
+    let refused = error_line(bench().args(["--kernels", "scalar"]));
+    assert!(refused.contains("AVX512_BF16") && refused.contains("FEAT_FP16"), "{refused}");
+    if !kinglet::kernels::gemm::Half::is_supported(kinglet::kernels::table::Choice::Best) {
+        assert_eq!(error_line(&mut bench()), refused);
+        return;
+    }
+    let report = json(&mut bench()).remove(0);
+    assert_eq!(report["arithmetic"], "half");
+    assert_fields(&report["difference"], &["largest", "same_first"]);
+    let largest = report["difference"]["largest"].as_f64().unwrap();
+    assert!(largest > 0.0 && largest < 0.2, "{report}");
+    assert!(stdout(&mut bench()).contains("away from f32"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Every row of `gemm`, and of `winograd` where a session takes it, on the convolutions of MobileNetV2 1.0, ResNet-18
-//! and ResNet-50 at 224, one thread. An "item" is one multiply-add of the convolution's definition.
+//! Every row of `gemm`, in `f32` and in half precision, and of `winograd` where a session takes it, on the convolutions
+//! of MobileNetV2 1.0, ResNet-18 and ResNet-50 at 224, one thread. An "item" is one multiply-add of the convolution's
+//! definition.
 //!
 //! `cargo bench -p kinglet-kernels --bench gemm [FILTER]`
 
@@ -8,7 +9,7 @@ use std::fmt;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use kinglet_kernels::cpu::Isa;
-use kinglet_kernels::gemm::{self, TABLE};
+use kinglet_kernels::gemm::{self, HALF_TABLE, Half, TABLE};
 use kinglet_kernels::geometry::Geometry;
 use kinglet_kernels::memory::{Aligned, AlignedBytes};
 use kinglet_kernels::table::Choice;
@@ -131,6 +132,7 @@ impl fmt::Display for Layer {
 /// The way in which a session computes a layer.
 enum Convolution {
     Direct(gemm::Conv2d),
+    Half(gemm::Conv2d<Half>),
     Winograd(winograd::Conv2d),
 }
 
@@ -164,7 +166,9 @@ impl Job {
         let weights = floats(kernel[0] * kernel[1] * depth * channels);
         let choice = Choice::UpTo(isa);
         let (geometry, bounds) = (&layer.geometry, [0.0, f32::INFINITY]);
-        let convolution = if let Some(filter) = winograd::Filter::of(geometry) {
+        let convolution = if isa.adds_half_products() {
+            Convolution::Half(gemm::Conv2d::new(choice, geometry, &weights, None, bounds, 1))
+        } else if let Some(filter) = winograd::Filter::of(geometry) {
             Convolution::Winograd(winograd::Conv2d::new(choice, geometry, filter, &weights, None, bounds, 1))
         } else {
             Convolution::Direct(gemm::Conv2d::new(choice, geometry, &weights, None, bounds, 1))
@@ -172,6 +176,7 @@ impl Job {
         Job {
             scratch: AlignedBytes::zeroed(match &convolution {
                 Convolution::Direct(convolution) => convolution.scratch_bytes(),
+                Convolution::Half(convolution) => convolution.scratch_bytes(),
                 Convolution::Winograd(convolution) => convolution.scratch_bytes(),
             }),
             layer,
@@ -186,13 +191,15 @@ impl Job {
         let (input, scratch) = (&input[..geometry.input_len()], &mut self.scratch);
         match &self.convolution {
             Convolution::Direct(convolution) => convolution.run(pool, input, residual, output, scratch),
+            Convolution::Half(convolution) => convolution.run(pool, input, residual, output, scratch),
             Convolution::Winograd(convolution) => convolution.run(pool, input, residual, output, scratch),
         }
     }
 }
 
 fn rows() -> Vec<&'static str> {
-    TABLE.available().map(|row| row.isa.name()).collect()
+    let half = HALF_TABLE.available().map(|row| row.isa).filter(|isa| isa.adds_half_products());
+    half.chain(TABLE.available().map(|row| row.isa)).map(Isa::name).collect()
 }
 
 fn isa(name: &str) -> Isa {

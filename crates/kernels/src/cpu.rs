@@ -11,18 +11,31 @@ pub enum Isa {
     AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and the products of bfloat16.
+    Avx512Bf16,
     /// x86-64 with AVX-512 F, BW, DQ, VL and the 8-bit dot products of VNNI.
     Avx512Vnni,
     /// AArch64 Advanced SIMD, which every armv8-a CPU has (the Pi 4's Cortex-A72).
     Neon,
+    /// NEON with arithmetic on halves, FEAT_FP16 (the Pi 5's Cortex-A76).
+    NeonFp16,
     /// NEON with the 8-bit dot products `sdot`/`udot` (the Pi 5's Cortex-A76).
     NeonDot,
 }
 
 impl Isa {
     /// Every instruction set, of every architecture.
-    pub const ALL: [Isa; 7] =
-        [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Avx512Vnni, Isa::Neon, Isa::NeonDot];
+    pub const ALL: [Isa; 9] = [
+        Isa::Scalar,
+        Isa::Avx2,
+        Isa::AvxVnni,
+        Isa::Avx512,
+        Isa::Avx512Bf16,
+        Isa::Avx512Vnni,
+        Isa::Neon,
+        Isa::NeonFp16,
+        Isa::NeonDot,
+    ];
 
     /// The name used by `--kernels`, by `REQUIRE_KERNELS` and as the end of a kernel's name.
     pub fn name(self) -> &'static str {
@@ -31,8 +44,10 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avx_vnni",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512_bf16",
             Isa::Avx512Vnni => "avx512_vnni",
             Isa::Neon => "neon",
+            Isa::NeonFp16 => "neon_fp16",
             Isa::NeonDot => "neon_dot",
         }
     }
@@ -42,15 +57,20 @@ impl Isa {
         Isa::ALL.into_iter().find(|isa| isa.name() == name)
     }
 
-    /// Whether it adds nothing to a plainer one but products of bytes, so that families without such have no row for
-    /// it.
-    pub fn adds_byte_products_only(self) -> bool {
-        matches!(self, Isa::AvxVnni | Isa::Avx512Vnni | Isa::NeonDot)
+    /// Whether it adds nothing to a plainer one but products of bytes or of halves, so that families without such have
+    /// no row for it.
+    pub fn adds_narrow_products_only(self) -> bool {
+        self.adds_half_products() || matches!(self, Isa::AvxVnni | Isa::Avx512Vnni | Isa::NeonDot)
     }
 
     /// Whether it multiplies bytes no better than a plainer one, so that families of such products have no row for it.
     pub fn adds_no_byte_products(self) -> bool {
-        self == Isa::Avx512
+        self == Isa::Avx512 || self.adds_half_products()
+    }
+
+    /// Whether it adds products of floats of 16 bits, and nothing else, to a plainer one.
+    pub fn adds_half_products(self) -> bool {
+        matches!(self, Isa::Avx512Bf16 | Isa::NeonFp16)
     }
 
     /// Whether this CPU can execute it.
@@ -69,9 +89,13 @@ impl Isa {
                     && std::arch::is_x86_feature_detected!("avx512vl")
             }
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => Isa::Avx512.is_available() && std::arch::is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vnni => Isa::Avx512.is_available() && std::arch::is_x86_feature_detected!("avx512vnni"),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonFp16 => std::arch::is_aarch64_feature_detected!("fp16"),
             #[cfg(target_arch = "aarch64")]
             Isa::NeonDot => std::arch::is_aarch64_feature_detected!("dotprod"),
             #[allow(unreachable_patterns)]

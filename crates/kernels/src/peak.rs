@@ -23,6 +23,8 @@ pub enum Arithmetic {
     Int8,
     /// `f32`, by fused multiply-adds.
     Float32,
+    /// Floats of 16 bits, by an instruction set that [adds their products](Isa::adds_half_products); `f32` by others.
+    Half,
 }
 
 /// Multiply-adds a second of one thread that does nothing but the instructions with which the kernels of `isa`
@@ -75,27 +77,35 @@ struct Rounds {
 fn rounds(isa: Isa, arithmetic: Arithmetic) -> Rounds {
     match (isa, arithmetic) {
         (Isa::Scalar, Arithmetic::Int8) => Rounds { multiply_adds: scalar::LEN as u64, run: scalar::int8 },
-        (Isa::Scalar, Arithmetic::Float32) => Rounds { multiply_adds: scalar::LEN as u64, run: scalar::float32 },
+        (Isa::Scalar, Arithmetic::Float32 | Arithmetic::Half) => {
+            Rounds { multiply_adds: scalar::LEN as u64, run: scalar::float32 }
+        }
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2 | Isa::Avx512, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx2_int8 },
+        (Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16, Arithmetic::Int8) => {
+            Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx2_int8 }
+        }
         #[cfg(target_arch = "x86_64")]
         (Isa::AvxVnni, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: avx_vnni_int8 },
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2 | Isa::AvxVnni, Arithmetic::Float32) => {
+        (Isa::Avx2 | Isa::AvxVnni, Arithmetic::Float32 | Arithmetic::Half) => {
             Rounds { multiply_adds: UNROLLED * 12 * 8, run: avx2_float32 }
         }
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx512Vnni, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 64, run: avx512_int8 },
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512 | Isa::Avx512Vnni, Arithmetic::Float32) => {
+        (Isa::Avx512Bf16, Arithmetic::Half) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: avx512_bf16_half },
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Avx512Vnni, Arithmetic::Float32 | Arithmetic::Half) => {
             Rounds { multiply_adds: UNROLLED * 12 * 16, run: avx512_float32 }
         }
         #[cfg(target_arch = "aarch64")]
-        (Isa::Neon, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: neon_int8 },
+        (Isa::Neon | Isa::NeonFp16, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 32, run: neon_int8 },
         #[cfg(target_arch = "aarch64")]
         (Isa::NeonDot, Arithmetic::Int8) => Rounds { multiply_adds: UNROLLED * 12 * 16, run: neon_dot_int8 },
         #[cfg(target_arch = "aarch64")]
-        (Isa::Neon | Isa::NeonDot, Arithmetic::Float32) => {
+        (Isa::NeonFp16, Arithmetic::Half) => Rounds { multiply_adds: UNROLLED * 12 * 8, run: neon_fp16_half },
+        #[cfg(target_arch = "aarch64")]
+        (Isa::Neon | Isa::NeonFp16 | Isa::NeonDot, Arithmetic::Float32 | Arithmetic::Half) => {
             Rounds { multiply_adds: UNROLLED * 12 * 4, run: neon_float32 }
         }
         #[allow(unreachable_patterns)]
@@ -208,6 +218,8 @@ x86_rounds!(avx_vnni_int8, "avx2,avxvnni", "ymm", ["{{vex}} vpdpbusd \\sum, ymm1
 x86_rounds!(avx512_int8, "avx512f,avx512dq,avx512vnni", "zmm", ["vpdpbusd \\sum, zmm13, zmm14"]);
 #[cfg(target_arch = "x86_64")]
 x86_rounds!(avx512_float32, "avx512f,avx512dq", "zmm", ["vfmadd231ps \\sum, zmm13, zmm14"]);
+#[cfg(target_arch = "x86_64")]
+x86_rounds!(avx512_bf16_half, "avx512f,avx512dq,avx512bf16", "zmm", ["vdpbf16ps \\sum, zmm13, zmm14"]);
 
 #[cfg(target_arch = "aarch64")]
 macro_rules! arm_rounds {
@@ -233,6 +245,16 @@ arm_rounds!(
 arm_rounds!(neon_dot_int8, "neon,dotprod", ["sdot \\sum, v13.16b, v14.4b[0]"]);
 #[cfg(target_arch = "aarch64")]
 arm_rounds!(neon_float32, "neon", ["fmla \\sum, v13.4s, v14.4s"]);
+#[cfg(target_arch = "aarch64")]
+rounds!(
+    neon_fp16_half,
+    "neon,fp16",
+    ["v", ".8h"],
+    "movi \\any, #0",
+    ["fmla \\sum, v13.8h, v14.8h"],
+    "x8",
+    ["subs x8, x8, #1", "b.ne 2b"]
+);
 
 #[cfg(test)]
 mod tests {
@@ -242,7 +264,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "Miri runs no assembly")]
     fn every_instruction_set_has_a_peak() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            for arithmetic in [Arithmetic::Int8, Arithmetic::Float32] {
+            for arithmetic in [Arithmetic::Int8, Arithmetic::Float32, Arithmetic::Half] {
                 let peak = multiply_adds(isa, arithmetic);
                 eprintln!("{} {arithmetic:?}: {:.2} billion multiply-adds a second", isa.name(), peak / 1e9);
                 assert!(peak.is_finite() && peak > 1e6, "{}: {peak}", isa.name());

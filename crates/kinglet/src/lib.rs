@@ -75,7 +75,7 @@ pub use files::open_image;
 pub use kinglet_graph::{self as graph, DType, Graph, Tensor};
 pub use kinglet_import as import;
 pub use kinglet_kernels as kernels;
-pub use kinglet_runtime::{self as runtime, Session, SessionOptions};
+pub use kinglet_runtime::{self as runtime, Arithmetic, Session, SessionOptions};
 pub use kinglet_vision as vision;
 pub use kinglet_vision::classifier::{Classifier, Prediction, Predictions, PreprocessOptions};
 pub use kinglet_vision::detector::{DetectOptions, Detector};

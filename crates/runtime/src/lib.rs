@@ -16,4 +16,4 @@ mod storage;
 pub use error::RuntimeError;
 pub use kinglet_graph as graph;
 pub use kinglet_kernels as kernels;
-pub use session::{Port, Session, SessionOptions, StepInfo};
+pub use session::{Arithmetic, Port, Session, SessionOptions, StepInfo};

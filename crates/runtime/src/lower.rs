@@ -8,12 +8,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use kinglet_graph::{Graph, Node, NodeId, Op, ValueId, passes};
-use kinglet_kernels::table::Choice;
+use kinglet_kernels::gemm::Half;
 
 use crate::arena::{Lifetime, lay_out};
 use crate::step::{Kernel, MAX_INPUTS, Operand, Place, Step};
 use crate::storage::{STORED, store_activations};
-use crate::{RuntimeError, StepInfo};
+use crate::{Arithmetic, RuntimeError, SessionOptions, StepInfo};
 
 mod depth_first;
 mod select;
@@ -45,7 +45,10 @@ impl Planned<'_> {
     }
 }
 
-pub(crate) fn lower(graph: &Graph, choice: Choice, threads: usize) -> Result<Lowered, RuntimeError> {
+pub(crate) fn lower(graph: &Graph, options: &SessionOptions) -> Result<Lowered, RuntimeError> {
+    if options.arithmetic == Arithmetic::Half && !Half::is_supported(options.kernels) {
+        return Err(RuntimeError::NoHalf);
+    }
     graph.validate()?;
     let mut stored = graph.clone();
     store_activations(&mut stored, STORED);
@@ -59,11 +62,11 @@ pub(crate) fn lower(graph: &Graph, choice: Choice, threads: usize) -> Result<Low
     for step in planned {
         let node = step.nodes[0];
         check_arity(node)?;
-        let selected = select::kernel(graph, node, step.nodes.get(1).copied(), choice, threads)?;
+        let selected = select::kernel(graph, node, step.nodes.get(1).copied(), options)?;
         check_scratch(node, &selected.kernel)?;
         steps.push((step, selected));
     }
-    let steps = depth_first::join(graph, steps, threads);
+    let steps = depth_first::join(graph, steps, options.threads);
     let memory = Memory::lay_out(graph, &roots, &steps);
     if memory.bytes > MAX_ARENA_BYTES {
         return Err(RuntimeError::Memory { needed: memory.bytes, limit: MAX_ARENA_BYTES });

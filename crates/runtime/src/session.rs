@@ -20,12 +20,27 @@ pub struct SessionOptions {
     pub threads: usize,
     /// Which kernels may be picked.
     pub kernels: Choice,
+    /// How floats are multiplied.
+    pub arithmetic: Arithmetic,
+}
+
+/// How floats are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// In `f32`: to the same bits on every CPU.
+    #[default]
+    F32,
+    /// Rounded to 16 bits, as [`Half`](kinglet_kernels::gemm::Half) says, where that makes an operator faster:
+    /// convolutions and matrix products, but for those that Winograd's algorithm makes fast in `f32`. What lies between
+    /// operators stays `f32`. Results differ by some thousandths of the largest; how far depends on the model, and on
+    /// the CPU.
+    Half,
 }
 
 impl Default for SessionOptions {
-    /// One thread, the best kernels.
+    /// One thread, the best kernels, `f32`.
     fn default() -> SessionOptions {
-        SessionOptions { threads: 1, kernels: Choice::Best }
+        SessionOptions { threads: 1, kernels: Choice::Best, arithmetic: Arithmetic::F32 }
     }
 }
 
@@ -72,6 +87,10 @@ pub struct Session {
 
 impl Session {
     /// Lowers a graph. The graph is not needed afterwards.
+    ///
+    /// # Errors
+    /// When the graph is not valid or exceeds a limit, or when [`Arithmetic::Half`] is asked for and this CPU, or the
+    /// kernels that may be picked, have none of it.
     pub fn new(graph: &Graph, options: &SessionOptions) -> Result<Session, RuntimeError> {
         let port = |id: &kinglet_graph::ValueId| {
             let value = graph.value(*id);
@@ -80,7 +99,7 @@ impl Session {
         let ports = [graph.inputs.iter().map(port).collect(), graph.outputs.iter().map(port).collect::<Vec<_>>()];
         let zeroed = |ports: &Vec<Port>| ports.iter().map(|port| Tensor::zeroed(port.ty.clone())).collect();
         let threads = options.threads.clamp(1, MAX_THREADS);
-        let lowered = lower(graph, options.kernels, threads)?;
+        let lowered = lower(graph, &SessionOptions { threads, ..options.clone() })?;
         Ok(Session {
             weights_bytes: lowered.steps.iter().map(Step::weights_bytes).sum(),
             steps: lowered.steps,

@@ -9,7 +9,7 @@ use kinglet_kernels::Activation;
 use kinglet_kernels::depth_first::DepthFirst;
 use kinglet_kernels::dwconv::DepthwiseConv2d;
 use kinglet_kernels::eltwise::{Binary, Dequantize, Lookup, QAdd, Quantize, Unary};
-use kinglet_kernels::gemm::{Conv2d, MatMul};
+use kinglet_kernels::gemm::{Conv2d, Half, MatMul};
 use kinglet_kernels::memory::{Arena, Reader};
 use kinglet_kernels::pooling::{AveragePool, MaxPool, QAveragePool, QMaxPool};
 use kinglet_kernels::qdwconv::QDepthwiseConv2d;
@@ -61,6 +61,7 @@ pub(crate) enum Kernel {
     QDepthwiseConv2d(QDepthwiseConv2d),
     DepthFirst(Box<DepthFirst>),
     Conv2d(Conv2d),
+    HalfConv2d(Conv2d<Half>),
     WinogradConv2d(winograd::Conv2d),
     DepthwiseConv2d(DepthwiseConv2d),
     MatMul(MatMul),
@@ -121,6 +122,9 @@ impl Step {
                 operands.each_image(batch, output, |input, _, output| conv.run(pool, input, output, scratch));
             }
             Kernel::Conv2d(conv) => operands.each_image(batch, output, |input, residual, output| {
+                conv.run(pool, input, residual, output, scratch);
+            }),
+            Kernel::HalfConv2d(conv) => operands.each_image(batch, output, |input, residual, output| {
                 conv.run(pool, input, residual, output, scratch);
             }),
             Kernel::WinogradConv2d(conv) => operands.each_image(batch, output, |input, residual, output| {
@@ -190,6 +194,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthFirst(kernel) => kernel.kernel_name(),
             Kernel::Conv2d(kernel) => kernel.kernel_name(),
+            Kernel::HalfConv2d(kernel) => kernel.kernel_name(),
             Kernel::WinogradConv2d(kernel) => kernel.kernel_name(),
             Kernel::DepthwiseConv2d(kernel) => kernel.kernel_name(),
             Kernel::MatMul(kernel) => kernel.kernel_name(),
@@ -217,6 +222,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::DepthFirst(kernel) => kernel.scratch_bytes(),
             Kernel::Conv2d(kernel) => kernel.scratch_bytes(),
+            Kernel::HalfConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::WinogradConv2d(kernel) => kernel.scratch_bytes(),
             Kernel::MatMul(kernel) => kernel.scratch_bytes(),
             _ => 0,
@@ -231,6 +237,7 @@ impl Kernel {
             Kernel::QDepthwiseConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthFirst(kernel) => kernel.weights_bytes(),
             Kernel::Conv2d(kernel) => kernel.weights_bytes(),
+            Kernel::HalfConv2d(kernel) => kernel.weights_bytes(),
             Kernel::WinogradConv2d(kernel) => kernel.weights_bytes(),
             Kernel::DepthwiseConv2d(kernel) => kernel.weights_bytes(),
             _ => 0,

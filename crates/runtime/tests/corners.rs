@@ -5,8 +5,11 @@ use kinglet_graph::ops::{
     Reshape, Unary, Window,
 };
 use kinglet_graph::reference::Reference;
-use kinglet_graph::{DType, Execute, Graph, Op, Tensor, TensorType, ValueId, View, ViewMut};
-use kinglet_runtime::{RuntimeError, Session, SessionOptions};
+use kinglet_graph::{DType, Data, Execute, Graph, Op, Tensor, TensorType, ValueId, View, ViewMut};
+use kinglet_kernels::cpu::Isa;
+use kinglet_kernels::gemm::{HALF_TABLE, Half};
+use kinglet_kernels::table::Choice;
+use kinglet_runtime::{Arithmetic, RuntimeError, Session, SessionOptions};
 
 mod common;
 use common::Random;
@@ -183,6 +186,45 @@ fn infinite_weights_beside_padding() {
     let weights = graph.add_constant("weights", weights);
     output(&mut graph, conv(1), &[x, weights]);
     check_at_random(&graph);
+}
+
+/// Convolutions and a matrix product in half precision, one with a residual, beside `f32`.
+#[test]
+fn half_precision_is_near_f32() {
+    let mut graph = Graph::default();
+    let mut random = Random::new(9);
+    let x = input(&mut graph, ty(DType::F32, &[2, 9, 7, 5]));
+    let mut constant =
+        |graph: &mut Graph, shape: &[usize]| graph.add_constant("weights", random.tensor(&ty(DType::F32, shape)));
+    let (wide, deep) = (constant(&mut graph, &[40, 3, 3, 5]), constant(&mut graph, &[40, 1, 1, 40]));
+    let matrix = constant(&mut graph, &[17, 40]);
+    let first = output(&mut graph, conv(1), &[x, wide]);
+    let second = Conv2d { window: window(0), groups: 1, activation: Activation::None };
+    let second = output(&mut graph, Op::Conv2d(second), &[first, deep]);
+    graph.outputs.pop();
+    let sum = output(&mut graph, add(), &[second, first]);
+    output(&mut graph, Op::FullyConnected(FullyConnected { activation: Activation::None }), &[sum, matrix]);
+    let inputs = [random.tensor(&graph.value(x).ty)];
+    let exact = Session::new(&graph, &SessionOptions::default()).unwrap().run(&inputs).unwrap().to_vec();
+    let half = SessionOptions { arithmetic: Arithmetic::Half, ..SessionOptions::default() };
+    let plain = SessionOptions { kernels: Choice::UpTo(Isa::Scalar), ..half.clone() };
+    assert_eq!(Session::new(&graph, &plain).unwrap_err(), RuntimeError::NoHalf);
+    if !Half::is_supported(half.kernels) {
+        eprintln!("skipped: this CPU has no half precision");
+        assert_eq!(Session::new(&graph, &half).unwrap_err(), RuntimeError::NoHalf);
+        return;
+    }
+    for threads in [1, 3] {
+        let mut session = Session::new(&graph, &SessionOptions { threads, ..half.clone() }).unwrap();
+        assert!(session.steps().all(|step| HALF_TABLE.rows.iter().any(|row| row.name == step.kernel)));
+        for (found, expected) in session.run(&inputs).unwrap().iter().zip(&exact) {
+            let (Data::F32(found), Data::F32(expected)) = (found.data(), expected.data()) else { unreachable!() };
+            let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
+            let apart = largest(&mut found.iter().zip(&expected[..]).map(|(a, b)| (a - b).abs()));
+            let part = apart / largest(&mut expected.iter().map(|value| value.abs()));
+            assert!(part > 0.0 && part < 0.02, "{part}");
+        }
+    }
 }
 
 #[test]

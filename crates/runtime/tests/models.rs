@@ -35,7 +35,7 @@ fn runtime_equals_reference(file: &str) {
     assert!(expected.iter().all(|tensor| tensor.ty().dtype == DType::U8));
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         for threads in [1, 2, 3] {
-            let options = SessionOptions { threads, kernels: Choice::UpTo(isa) };
+            let options = SessionOptions { threads, kernels: Choice::UpTo(isa), ..SessionOptions::default() };
             let mut session = Session::new(&graph, &options).unwrap();
             for round in 0..2 {
                 let found = session.run(&inputs).unwrap();

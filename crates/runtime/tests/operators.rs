@@ -317,7 +317,7 @@ fn check(name: &str, build: fn(&mut Builder) -> Option<ValueId>) {
         let mut exact = true;
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             for threads in [1, 3] {
-                let options = SessionOptions { threads, kernels: Choice::UpTo(isa) };
+                let options = SessionOptions { threads, kernels: Choice::UpTo(isa), ..SessionOptions::default() };
                 let mut session = Session::new(&graph, &options).unwrap();
                 let winograd = session.steps().any(|step| step.kernel.starts_with("winograd"));
                 let found = session.run(&inputs).unwrap();

@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use kinglet::Session;
-use kinglet::graph::{DType, ViewMut};
+use kinglet::graph::{DType, View, ViewMut};
 use kinglet::kernels::cpu::Isa;
-use kinglet::kernels::peak::{self, Arithmetic};
+use kinglet::kernels::gemm::HALF_TABLE;
+use kinglet::kernels::peak;
 use kinglet::kernels::table::Choice;
 use kinglet::kernels::threads::ThreadPool;
 use kinglet::runtime::StepInfo;
+use kinglet::{Arithmetic, Session, SessionOptions};
 use serde::Serialize;
 
-use crate::arguments::{Common, SizeArgs};
+use crate::arguments::{Common, ComputeArgs, SizeArgs};
 use crate::table::{Table, left, right};
 use crate::{milliseconds, output};
 
@@ -29,12 +30,18 @@ const WIDTH: usize = 120;
   kinglet bench mobilenet_v2
   kinglet bench mobilenet_v2 --profile --threads 1
   kinglet bench mobilenet_v2 --kernels scalar
+  kinglet bench mobilenet_v2.onnx --arithmetic half
 
 \"of peak\" compares an operator's multiply-adds a second with what the multiply instructions of the best instruction \
 set in use reach on this machine without any memory, one thread's measured and taken times the threads: 100 % cannot \
 be had, and an operator with little work for each byte is bound by memory long before.
 
-With --json: model, threads, kernels, runs, median_ms, p99_ms, min_ms, arena_bytes (activations), weights_bytes; \
+With --arithmetic half the results are compared with those in f32, on the inputs that are measured.
+
+With --json: model, threads, kernels, arithmetic, \
+runs, median_ms, p99_ms, min_ms, arena_bytes (activations), weights_bytes; \
+with --arithmetic half also difference (largest: of an output's element, as a part of the largest element; same_first: \
+whether the largest element of each output is the same one); \
 with --profile also peak_gmacs (of the arithmetic that the model does most), memory_gb_s (what all threads together \
 read from memory a second), and profile (node, op, kernel, ms, multiply_adds, bytes: input, packed weights and output, \
 gmacs: billions of multiply-adds a second, peak_share: percent of the peak, null without multiply-adds, share: percent \
@@ -42,6 +49,9 @@ of the time).")]
 pub struct Bench {
     /// A model file, or a name that `kinglet models` lists
     model: String,
+
+    #[command(flatten)]
+    compute: ComputeArgs,
 
     #[command(flatten)]
     sizes: SizeArgs,
@@ -65,14 +75,26 @@ struct Report {
     model: String,
     threads: usize,
     kernels: &'static str,
+    arithmetic: &'static str,
     runs: usize,
     median_ms: f64,
     p99_ms: f64,
     min_ms: f64,
     arena_bytes: usize,
     weights_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<Difference>,
     #[serde(flatten)]
     profile: Option<Profile>,
+}
+
+/// How far results are from those in `f32`.
+#[derive(Serialize)]
+struct Difference {
+    /// The largest one of an output's elements, as a part of the largest of them.
+    largest: f64,
+    /// Whether the largest element of each output is the same one.
+    same_first: bool,
 }
 
 /// Where the time goes.
@@ -108,20 +130,33 @@ impl Bench {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.sizes.load(&self.model)?;
         let choice = self.kernels.unwrap_or_default();
-        let mut session = model.session(&common.session(choice))?;
+        let options = self.compute.session(common, choice);
+        let mut session = model.session(&options)?;
         fill_inputs(&mut session);
+        let difference = match options.arithmetic {
+            Arithmetic::F32 => None,
+            Arithmetic::Half => {
+                let exact = SessionOptions { arithmetic: Arithmetic::F32, ..options.clone() };
+                Some(difference(&mut session, &mut model.session(&exact)?)?)
+            }
+        };
         let times = measure(&mut session, Duration::from_secs_f64(self.seconds))?;
         let report = Report {
             model: model.name().to_owned(),
             threads: session.threads(),
             kernels: best_of(choice).name(),
+            arithmetic: match options.arithmetic {
+                Arithmetic::F32 => "f32",
+                Arithmetic::Half => "half",
+            },
             runs: times.len(),
             median_ms: milliseconds(nearest_rank(&times, 50)),
             p99_ms: milliseconds(nearest_rank(&times, 99)),
             min_ms: milliseconds(times[0]),
             arena_bytes: session.arena_bytes(),
             weights_bytes: session.weights_bytes(),
-            profile: if self.profile { Some(profile(&mut session, best_of(choice), times.len())?) } else { None },
+            difference,
+            profile: if self.profile { Some(profile(&mut session, choice, times.len())?) } else { None },
         };
         if common.json { output::json(&report) } else { print(&report) }
     }
@@ -169,6 +204,31 @@ fn fill_inputs(session: &mut Session) {
     }
 }
 
+/// How far the results of a session are from those of one in `f32`, on the same inputs.
+fn difference(session: &mut Session, exact: &mut Session) -> Result<Difference> {
+    fill_inputs(exact);
+    exact.execute()?;
+    session.execute()?;
+    let mut difference = Difference { largest: 0.0, same_first: true };
+    for index in 0..session.outputs().len() {
+        if let (View::F32(found), View::F32(expected)) = (session.output(index), exact.output(index)) {
+            let largest =
+                |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |a: f32, b| if b <= a { a } else { b });
+            let apart = largest(&mut found.iter().zip(expected).map(|(a, b)| (a - b).abs()));
+            let scale = largest(&mut expected.iter().map(|value| value.abs()));
+            let part = f64::from(apart) / f64::from(scale.max(f32::MIN_POSITIVE));
+            difference.largest = if part <= difference.largest { difference.largest } else { part };
+            difference.same_first &= first(found) == first(expected);
+        }
+    }
+    Ok(difference)
+}
+
+/// The place of the largest element, the first one of several.
+fn first(values: &[f32]) -> Option<usize> {
+    (0..values.len()).rev().max_by(|&a, &b| values[a].total_cmp(&values[b]))
+}
+
 /// Runs the model for so long, once at least; gives the times in ascending order.
 fn measure(session: &mut Session, how_long: Duration) -> Result<Vec<Duration>> {
     let start = Instant::now();
@@ -195,26 +255,37 @@ fn nearest_rank(sorted: &[Duration], percent: usize) -> Duration {
 struct Peaks {
     int8: f64,
     float32: f64,
+    half: f64,
 }
 
 impl Peaks {
-    fn measure(isa: Isa, threads: usize) -> Peaks {
-        let of = |arithmetic| threads as f64 * peak::multiply_adds(isa, arithmetic);
-        Peaks { int8: of(Arithmetic::Int8), float32: of(Arithmetic::Float32) }
+    fn measure(choice: Choice, threads: usize) -> Peaks {
+        let of = |isa, arithmetic| threads as f64 * peak::multiply_adds(isa, arithmetic);
+        Peaks {
+            int8: of(best_of(choice), peak::Arithmetic::Int8),
+            float32: of(best_of(choice), peak::Arithmetic::Float32),
+            half: of(HALF_TABLE.pick(choice).isa, peak::Arithmetic::Half),
+        }
     }
 
     /// The one that holds for a step.
     fn of(&self, step: &StepInfo) -> f64 {
-        if step.output.dtype == DType::F32 { self.float32 } else { self.int8 }
+        if HALF_TABLE.rows.iter().any(|row| row.name == step.kernel) {
+            self.half
+        } else if step.output.dtype == DType::F32 {
+            self.float32
+        } else {
+            self.int8
+        }
     }
 }
 
-fn profile(session: &mut Session, isa: Isa, runs: usize) -> Result<Profile> {
+fn profile(session: &mut Session, choice: Choice, runs: usize) -> Result<Profile> {
     let mut times = vec![Duration::ZERO; session.steps().len()];
     for _ in 0..runs {
         session.execute_profiled(&mut times)?;
     }
-    let peaks = Peaks::measure(isa, session.threads());
+    let peaks = Peaks::measure(choice, session.threads());
     let memory = peak::read_bandwidth(&ThreadPool::new(session.threads()));
     let total: Duration = times.iter().sum();
     let row = |(step, time): (&StepInfo, &Duration)| {
@@ -253,6 +324,13 @@ fn print(report: &Report) -> Result<()> {
     let plural = if *threads == 1 { "" } else { "s" };
     output::line(format!("{model}, {threads} thread{plural}, kernels up to {kernels}, {runs} runs"))?;
     output::line(format!("  median {median_ms:.3} ms, p99 {p99_ms:.3} ms, min {min_ms:.3} ms"))?;
+    if let Some(Difference { largest, same_first }) = &report.difference {
+        let first = if *same_first { "the same first answer" } else { "another first answer" };
+        output::line(format!(
+            "  half precision: {:.2} % of the largest result away from f32, {first}",
+            100.0 * largest
+        ))?;
+    }
     let (arena, weights) = (output::bytes(report.arena_bytes as u64), output::bytes(report.weights_bytes as u64));
     output::line(format!("  activations {arena}, weights {weights}"))?;
     if let Some(Profile { peak_gmacs, memory_gb_s, .. }) = &report.profile {

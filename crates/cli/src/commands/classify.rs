@@ -10,7 +10,7 @@ use kinglet::kernels::table::Choice;
 use kinglet::{Classifier, Prediction};
 use serde::Serialize;
 
-use crate::arguments::{Common, CropArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, ComputeArgs, CropArgs, PictureArgs, SizeArgs};
 use crate::pictures::each;
 use crate::{milliseconds, output};
 
@@ -36,6 +36,9 @@ pub struct Classify {
     top: u32,
 
     #[command(flatten)]
+    compute: ComputeArgs,
+
+    #[command(flatten)]
     sizes: SizeArgs,
 
     #[command(flatten)]
@@ -57,8 +60,8 @@ struct Answer<'a> {
 impl Classify {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut classifier =
-            Classifier::with_options(&model, &common.session(Choice::Best)).with_context(|| self.model.clone())?;
+        let mut classifier = Classifier::with_options(&model, &self.compute.session(common, Choice::Best))
+            .with_context(|| self.model.clone())?;
         each(&self.images, "classified", |file| {
             let answer = self.answer(&mut classifier, file)?;
             if common.json { output::json(&answer) } else { print(&answer) }

@@ -10,7 +10,7 @@ use kinglet::Classifier;
 use kinglet::kernels::table::Choice;
 use serde::Serialize;
 
-use crate::arguments::{Common, CropArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, ComputeArgs, CropArgs, PictureArgs, SizeArgs};
 use crate::dataset::{self, Sample};
 use crate::{milliseconds, output};
 
@@ -41,6 +41,9 @@ pub struct Eval {
     limit: Option<u32>,
 
     #[command(flatten)]
+    compute: ComputeArgs,
+
+    #[command(flatten)]
     sizes: SizeArgs,
 
     #[command(flatten)]
@@ -62,8 +65,8 @@ struct Accuracy {
 impl Eval {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut classifier =
-            Classifier::with_options(&model, &common.session(Choice::Best)).with_context(|| self.model.clone())?;
+        let mut classifier = Classifier::with_options(&model, &self.compute.session(common, Choice::Best))
+            .with_context(|| self.model.clone())?;
         let samples = dataset::open(&self.data, model.labels(), classifier.classes())?;
         let samples = dataset::spread(samples, self.limit.map_or(usize::MAX, |limit| limit as usize));
         if let Some(beyond) = samples.iter().find(|sample| sample.class >= classifier.classes()) {

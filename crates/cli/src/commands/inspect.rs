@@ -7,7 +7,7 @@ use kinglet::kernels::table::Choice;
 use kinglet::{Model, Session};
 use serde::Serialize;
 
-use crate::arguments::{Common, SizeArgs};
+use crate::arguments::{Common, ComputeArgs, SizeArgs};
 use crate::output;
 use crate::table::{Table, left, right};
 
@@ -34,6 +34,9 @@ pub struct Inspect {
     /// Show what optimization does instead: the graph before and after, and what each pass rewrote
     #[arg(long)]
     passes: bool,
+
+    #[command(flatten)]
+    compute: ComputeArgs,
 
     #[command(flatten)]
     sizes: SizeArgs,
@@ -109,7 +112,7 @@ impl Inspect {
             return passes::run(&self.sizes.load_as_imported(&self.model)?, common);
         }
         let model = self.sizes.load(&self.model)?;
-        let session = model.session(&common.session(Choice::Best))?;
+        let session = model.session(&self.compute.session(common, Choice::Best))?;
         let report = report(&model, &session);
         if common.json { output::json(&report) } else { print(&report) }
     }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use kinglet::kernels::cpu::Isa;
+use kinglet::kernels::gemm::Half;
 use kinglet::kernels::table::{self, Choice};
 use kinglet::kernels::{dwconv, eltwise, gemm, pooling, qdwconv, qgemm, qwinograd, winograd};
 use serde::Serialize;
@@ -15,7 +16,8 @@ use crate::table::{Table, left};
 #[derive(Args, Debug)]
 #[command(
     after_help = "For each family of kernels the first one that the CPU supports runs; every one gives the same \
-bytes. To measure or check a plainer one: kinglet bench MODEL --kernels NAME, with a name of the first table."
+bytes; those of gemm_half run only with --arithmetic half. \
+To measure or check a plainer one: kinglet bench MODEL --kernels NAME, with a name of the first table."
 )]
 pub struct Kernels {}
 
@@ -59,6 +61,7 @@ impl Kernels {
                 family(&qwinograd::TABLE),
                 family(&qdwconv::TABLE),
                 family(&gemm::TABLE),
+                half_family(),
                 family(&winograd::TABLE),
                 family(&dwconv::TABLE),
                 family(&pooling::TABLE),
@@ -78,6 +81,13 @@ fn family<K>(table: &'static table::Table<K>) -> Family {
         runs: row.name == picked,
     };
     Family { family: table.family, kernels: table.rows.iter().map(kernel).collect() }
+}
+
+/// The kernels in half precision, of which the plain one only defines what the others give.
+fn half_family() -> Family {
+    let mut family = family(&gemm::HALF_TABLE);
+    family.kernels.iter_mut().for_each(|kernel| kernel.runs &= Half::is_supported(Choice::Best));
+    family
 }
 
 fn yes(is: bool) -> String {

@@ -13,7 +13,7 @@ use kinglet::{DType, Tensor};
 use serde::Serialize;
 
 use super::bench::kernels_argument;
-use crate::arguments::{Common, SizeArgs};
+use crate::arguments::{Common, ComputeArgs, SizeArgs};
 use crate::npy::{self, Array};
 use crate::output;
 use crate::table::{Table, left};
@@ -36,6 +36,9 @@ pub struct Run {
     model: String,
 
     #[command(flatten)]
+    compute: ComputeArgs,
+
+    #[command(flatten)]
     sizes: SizeArgs,
 
     /// An input as a .npy file; NAME= may be left out where the model has one input
@@ -52,7 +55,7 @@ pub struct Run {
 
     /// Use the plain, slow executor that the fast one is checked against: for a quantized model both give the same
     /// bytes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "arithmetic")]
     reference: bool,
 
     /// Use no kernels above this instruction set [default: the best that this CPU has]
@@ -79,7 +82,7 @@ impl Run {
         let outputs = if self.reference {
             Reference::new(graph)?.execute(&inputs)?
         } else {
-            model.session(&common.session(self.kernels.unwrap_or_default()))?.run(&inputs)?.to_vec()
+            model.session(&self.compute.session(common, self.kernels.unwrap_or_default()))?.run(&inputs)?.to_vec()
         };
         for (index, file) in &files {
             npy::write(file, outputs[*index].as_ref())?;

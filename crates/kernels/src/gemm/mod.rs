@@ -1,18 +1,27 @@
 //! Convolution of floats as a matrix product: windows of the image by weights.
 //!
-//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the products by
-//! fused multiply-adds in the order of the taps, rows before columns, and then of the channels; a residual is added; then it
-//! is clamped. Padding is multiplied, too, which changes nothing but the sign of a zero, as long as weights are finite.
+//! Every row adds in the same order, so that all give the same bits: a sum begins as the bias, or 0, and takes the
+//! products by fused multiply-adds in the order of the taps, rows before columns, and then of the channels; a residual
+//! is added; then it is clamped. Padding is multiplied, too, which changes nothing but the sign of a zero, as long as
+//! weights are finite.
 //!
-//! Windows are not copied: a kernel is given, for each piece of a window (the channels under a tap, or all taps of a line), a
-//! pointer for each pixel. XNNPACK calls this an indirect convolution (Dukhan, "The Indirect Convolution Algorithm", 2019).
+//! Windows are not copied: a kernel is given, for each piece of a window (the channels under a tap, or all taps of a
+//! line), a pointer for each pixel. XNNPACK calls this an indirect convolution (Dukhan, "The Indirect Convolution
+//! Algorithm", 2019).
 //!
 //! # A row of the table
 //!
 //! `unsafe fn(&Tile)` computes a tile of up to `Kernel::rows` pixels by up to `Kernel::columns` channels, its sums in
-//! registers from the first product to the last. [`Tile`] says what lies where. The weights of a panel of `columns` channels
-//! lie one element of the window after the other; a last panel that is narrower is as wide as its channels need, on whole
-//! vectors of `Kernel::vector` channels, so that a kernel knows the distance between elements from [`Tile::columns`].
+//! registers from the first product to the last. [`Tile`] says what lies where. The weights of a panel of `columns`
+//! channels lie one element of the window after the other; a last panel that is narrower is as wide as its channels
+//! need, on whole vectors of `Kernel::vector` channels, so that a kernel knows the distance between elements from
+//! [`Tile::columns`].
+//!
+//! # Half precision
+//!
+//! `Conv2d<Half>` multiplies numbers of 16 bits, which costs accuracy and must be asked for: see [`Half`], and
+//! [`HALF_TABLE`] for its rows, which again give the same bits as the plain one. The image and the output are of `f32`;
+//! what the windows of a band read is rounded once, to scratch memory.
 
 use std::ops::Range;
 
@@ -23,9 +32,14 @@ use crate::simd::positive_zeros;
 use crate::table::{Choice, Row, Table};
 use crate::threads::{Disjoint, ThreadPool};
 
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+mod element;
 mod mat_mul;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_fp16;
 mod pieces;
 mod scalar;
 #[cfg(test)]
@@ -33,45 +47,50 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
+pub use element::{Element, Half};
 pub use mat_mul::MatMul;
 use pieces::Pieces;
 
 /// What the door knows of a row.
 #[derive(Debug)]
-pub struct Kernel {
+pub struct Kernel<E: 'static = f32> {
     /// Pixels that a tile has at most.
     pub(crate) rows: usize,
     /// Channels of a panel, and so of a tile, at most: whole vectors.
     pub(crate) columns: usize,
     /// Channels of a vector.
     pub(crate) vector: usize,
-    pub(crate) run: Run,
+    pub(crate) run: Run<E>,
+    /// Rounds what is multiplied. The CPU must have the instruction set of the row; there are as many elements as
+    /// floats.
+    pub(crate) round: unsafe fn(&[f32], &mut [E]),
 }
 
 /// # Safety
 /// The CPU must have the instruction set of the row. What the tile points to must be there, as [`Tile`] says, and nobody else
 /// may use its part of the output.
-pub(crate) type Run = unsafe fn(tile: &Tile);
+pub(crate) type Run<E = f32> = unsafe fn(tile: &Tile<E>);
 
 /// A tile of the output, and what it is computed from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tile {
+pub(crate) struct Tile<E = f32> {
     /// `[piece][row]`: where a piece of a row's window begins, less `offset`.
-    pub pieces: *const *const f32,
+    pub pieces: *const *const E,
     /// How many pieces there are.
     pub count: usize,
     /// Elements between those pointers and the first one to read.
     pub offset: usize,
     /// Elements of each piece.
     pub len: usize,
-    /// `[piece][len][columns, on whole vectors]`
-    pub weights: *const f32,
+    /// `[piece][len][columns, on whole vectors]`, or with elements that lie together
+    /// `[piece][len / Element::TOGETHER, rounded up][columns, on whole vectors][Element::TOGETHER]`.
+    pub weights: *const E,
     /// Weights that will be used soon, and how far a kernel gets ahead in them with each element.
     #[cfg_attr(
         not(target_arch = "x86_64"),
         expect(dead_code, reason = "the boards' CPUs foresee what is read in order")
     )]
-    pub ahead: *const f32,
+    pub ahead: *const E,
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "as above"))]
     pub ahead_step: usize,
     /// What the sums of each column begin as, on whole vectors; null where they begin as what is in the output.
@@ -97,20 +116,37 @@ pub static TABLE: Table<Kernel> = Table {
         Row {
             name: "gemm_f32_12x32_avx512",
             isa: Isa::Avx512,
-            kernel: Kernel { rows: 12, columns: 32, vector: 16, run: vector::avx512 },
+            kernel: Kernel { rows: 12, columns: 32, vector: 16, run: vector::avx512, round: element::copy },
         },
         #[cfg(target_arch = "x86_64")]
         Row {
             name: "gemm_f32_6x16_avx2",
             isa: Isa::Avx2,
-            kernel: Kernel { rows: 6, columns: 16, vector: 16, run: vector::avx2 },
+            kernel: Kernel { rows: 6, columns: 16, vector: 16, run: vector::avx2, round: element::copy },
         },
         #[cfg(target_arch = "aarch64")]
         Row { name: "gemm_f32_4x16_neon", isa: Isa::Neon, kernel: neon::KERNEL },
         Row {
             name: "gemm_f32_scalar",
             isa: Isa::Scalar,
-            kernel: Kernel { rows: 4, columns: 4, vector: 1, run: scalar::run },
+            kernel: Kernel { rows: 4, columns: 4, vector: 1, run: scalar::run, round: element::copy },
+        },
+    ],
+};
+
+/// The kernels for convolution of floats in half precision. The plain one is the definition that the others are tested
+/// against, and too slow to be of use: see [`Half::is_supported`].
+pub static HALF_TABLE: Table<Kernel<Half>> = Table {
+    family: "gemm_half",
+    rows: &[
+        #[cfg(target_arch = "x86_64")]
+        Row { name: "gemm_bf16_12x32_avx512_bf16", isa: Isa::Avx512Bf16, kernel: avx512_bf16::KERNEL },
+        #[cfg(target_arch = "aarch64")]
+        Row { name: "gemm_f16_8x16_neon_fp16", isa: Isa::NeonFp16, kernel: neon_fp16::KERNEL },
+        Row {
+            name: "gemm_half_scalar",
+            isa: Isa::Scalar,
+            kernel: Kernel { rows: 4, columns: 4, vector: 1, run: scalar::run_half, round: element::round },
         },
     ],
 };
@@ -128,16 +164,16 @@ const TASKS: usize = 4;
 
 /// A convolution of floats, packed for one kernel. With [`Geometry::matrix`], a matrix product.
 #[derive(Debug)]
-pub struct Conv2d {
-    row: &'static Row<Kernel>,
+pub struct Conv2d<E: Element = f32> {
+    row: &'static Row<Kernel<E>>,
     geometry: Geometry,
     pieces: Pieces,
-    /// `[group][panel][depth][columns]`; absent channels of a panel's last vector have zeros.
-    weights: Aligned<f32>,
+    /// `[group][panel][depth][columns]`, as [`Tile::weights`]; absent channels of a panel's last vector have zeros.
+    weights: Aligned<E>,
     /// `[group][panel][columns]`
     bias: Aligned<f32>,
     /// What padding points to.
-    zeros: Aligned<f32>,
+    zeros: Aligned<E>,
     bounds: [f32; 2],
     threads: usize,
     /// Pixels that are computed at a time.
@@ -146,11 +182,11 @@ pub struct Conv2d {
     cuts: usize,
 }
 
-impl Conv2d {
+impl<E: Element> Conv2d<E> {
     /// Packs a convolution for the best kernel that `choice` allows and pools of up to `threads` threads.
     ///
-    /// `weights` are `[output channels][kernel height][kernel width][input channels / groups]`. The output is clamped to
-    /// `min..=max`.
+    /// `weights` are `[output channels][kernel height][kernel width][input channels / groups]`. The output is clamped
+    /// to `min..=max`.
     ///
     /// # Panics
     /// When lengths do not match the geometry.
@@ -161,21 +197,21 @@ impl Conv2d {
         bias: Option<&[f32]>,
         [min, max]: [f32; 2],
         threads: usize,
-    ) -> Conv2d {
+    ) -> Conv2d<E> {
         let (inputs, outputs, groups) = (geometry.input[2], geometry.output[2], geometry.groups);
         let steps = geometry.stride.iter().chain(&geometry.dilation);
         assert!(steps.into_iter().all(|&step| step > 0), "strides and dilations are positive");
         assert!(groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups), "{groups} groups");
         assert!(bias.is_none_or(|bias| bias.len() == outputs), "biases");
-        let pieces = Pieces::new(geometry);
-        let depth = pieces.count * pieces.len;
-        assert_eq!(weights.len(), outputs * depth, "weights");
+        assert!(!E::ROUNDS || groups == 1, "only a convolution without groups is computed in half precision");
+        let pieces = Pieces::new::<E>(geometry);
+        assert_eq!(weights.len(), outputs * pieces.count * pieces.len, "weights");
 
-        let row = TABLE.pick(choice);
+        let row = E::table().pick(choice);
         let threads = threads.max(1);
         let Kernel { rows, columns, vector, .. } = row.kernel;
         let channels = outputs / groups;
-        let width = channels.next_multiple_of(vector);
+        let (width, depth) = (channels.next_multiple_of(vector), pieces.depth());
         let mut packed = Aligned::zeroed(groups * width * depth);
         let mut packed_bias = Aligned::zeroed(groups * width);
         for output in 0..outputs {
@@ -183,8 +219,13 @@ impl Conv2d {
             let panel = channel / columns * columns;
             let (lanes, lane) = (columns.min(width - panel), channel - panel);
             let packed = &mut packed[(group * width + panel) * depth..];
-            for (k, &weight) in weights[output * depth..][..depth].iter().enumerate() {
-                packed[k * lanes + lane] = weight;
+            let weights = weights[output * pieces.count * pieces.len..].chunks_exact(pieces.len.max(1));
+            for (piece, weights) in weights.take(pieces.count).enumerate() {
+                for (k, &weight) in weights.iter().enumerate() {
+                    let k = piece * pieces.pitch + k;
+                    packed[k / E::TOGETHER * E::TOGETHER * lanes + lane * E::TOGETHER + k % E::TOGETHER] =
+                        E::of(weight);
+                }
             }
             packed_bias[group * width + channel] = bias.map_or(0.0, |bias| bias[output]);
         }
@@ -223,11 +264,12 @@ impl Conv2d {
 
     /// Bytes of scratch memory of a thread, on whole cache lines.
     fn part_bytes(&self) -> usize {
-        let pointers = self.band * self.pieces.count * size_of::<*const f32>();
-        pointers.next_multiple_of(ALIGNMENT) + self.pieces.copies_bytes(&self.geometry, self.band)
+        let pointers = self.band * self.pieces.count * size_of::<*const E>();
+        pointers.next_multiple_of(ALIGNMENT) + self.pieces.copies_bytes::<E>(&self.geometry, self.band)
     }
 
-    /// Convolves one image, and adds `residual`, which has the shape of the output. What `scratch` holds is of no matter.
+    /// Convolves one image, and adds `residual`, which has the shape of the output. What `scratch` holds is of no
+    /// matter.
     ///
     /// # Panics
     /// When a length does not match, the pool has more threads than was said, or `scratch` is too small.
@@ -276,18 +318,25 @@ impl Conv2d {
         scratch: &mut [u8],
         output: &Disjoint<f32>,
     ) {
-        let Kernel { rows, columns, vector, run } = self.row.kernel;
+        let Kernel { rows, columns, vector, run, round } = self.row.kernel;
         let channels = self.geometry.output[2] / self.geometry.groups;
-        let (width, depth) = (channels.next_multiple_of(vector), self.pieces.count * self.pieces.len);
-        let pointers = self.pieces.point(&self.geometry, input, &self.zeros, task.pixels.clone(), rows, scratch);
+        let (width, depth) = (channels.next_multiple_of(vector), self.pieces.depth());
+        let round = |from: &[f32], to: &mut [E]| {
+            assert_eq!(from.len(), to.len(), "elements to round");
+            // SAFETY: the table gives only rows that this CPU can run, and the lengths are equal.
+            unsafe { round(from, to) }
+        };
+        let pixels = task.pixels.clone();
+        let pointers = self.pieces.point(&self.geometry, input, &self.zeros, pixels, rows, round, scratch);
         let stride = self.geometry.output[2];
         for panel in task.panels.clone().map(|panel| panel * columns) {
             let lanes = columns.min(width - panel);
             let first = task.group * channels + panel;
             let weights = &self.weights[(task.group * width + panel) * depth..][..lanes * depth];
             let bias = &self.bias[task.group * width + panel..][..lanes];
-            for block in self.pieces.blocks(BLOCK_BYTES / size_of::<f32>() / lanes) {
-                let (at, len) = (self.pieces.at(&block) * lanes, block.count * block.len * lanes);
+            for block in self.pieces.blocks((BLOCK_BYTES / size_of::<E>() / lanes).min(E::MOST_SUMMED)) {
+                let at = self.pieces.at(&block) * lanes;
+                let len = block.count * block.len.next_multiple_of(E::TOGETHER) * lanes;
                 let count = task.pixels.len().div_ceil(rows);
                 for (index, (start, height)) in tiles(task.pixels.len(), rows).enumerate() {
                     let place = (task.pixels.start + start) * stride + first;
@@ -303,7 +352,7 @@ impl Conv2d {
                         weights: weights[at..][..len].as_ptr(),
                         // The next block, of which each tile has a share fetched.
                         ahead: weights.as_ptr().wrapping_add(at + len + len * index / count),
-                        ahead_step: lanes / count,
+                        ahead_step: lanes * E::TOGETHER / count,
                         start: if block.is_first { bias.as_ptr() } else { std::ptr::null() },
                         output: output.start().wrapping_add(place),
                         residual: residual.map_or(std::ptr::null(), |residual| residual[place..].as_ptr()),
@@ -313,7 +362,8 @@ impl Conv2d {
                         bounds: if block.is_last { self.bounds } else { [f32::NEG_INFINITY, f32::INFINITY] },
                     };
                     // SAFETY: the table gives only rows that this CPU can run. The pieces are those of this band, the
-                    // weights and the bias those of this panel, and these channels of these pixels are this task's alone.
+                    // weights and the bias those of this panel, and these channels of these pixels are this task's
+                    // alone.
                     unsafe { run(&tile) };
                 }
             }
@@ -328,8 +378,8 @@ struct Task {
     panels: Range<usize>,
 }
 
-/// Where the tiles of so many pixels begin, and their heights, which differ by one at most: a tile of few rows hides less of
-/// the time that an instruction takes.
+/// Where the tiles of so many pixels begin, and their heights, which differ by one at most: a tile of few rows hides
+/// less of the time that an instruction takes.
 pub(crate) fn tiles(pixels: usize, rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = pixels.div_ceil(rows);
     let start = move |index: usize| index * pixels / count;
@@ -350,8 +400,8 @@ fn share(geometry: &Geometry, pieces: &Pieces, rows: usize, panels: usize, threa
     if threads == 1 {
         return (even(pixels, most, rows), 1);
     }
-    // Threads that share columns read each weight once; those that share pixels read each pixel once, and most of it is what
-    // they wrote themselves. A weight that serves many pixels costs little more to be read by each of them.
+    // Threads that share columns read each weight once; those that share pixels read each pixel once, and most of it is
+    // what they wrote themselves. A weight that serves many pixels costs little more to be read by each of them.
     if weights > image && pixels < threads * FEW_PIXELS && panels * geometry.groups >= threads {
         let cuts = panels.min((threads * TASKS).div_ceil(geometry.groups));
         return (even(pixels, most, rows), cuts.max(1));

@@ -9,32 +9,44 @@
 
 use std::arch::asm;
 
-use super::{Kernel, Tile};
+use super::{Element, Kernel, Run, Tile, element};
 
 /// Pixels of a tile in registers.
 const ROWS: usize = 4;
 /// Channels of a register.
 const LANES: usize = 4;
 
-pub(super) const KERNEL: Kernel = Kernel { rows: 7 * ROWS, columns: 4 * LANES, vector: LANES, run };
+pub(super) const KERNEL: Kernel =
+    Kernel { rows: 7 * ROWS, columns: 4 * LANES, vector: LANES, run, round: element::copy };
 
 /// # Safety
 /// As [`super::Run`].
 #[target_feature(enable = "neon")]
 unsafe fn run(tile: &Tile) {
     // SAFETY: the same condition.
+    unsafe { on_whole_registers::<f32, LANES>(tile, multiply) }
+}
+
+/// Runs `multiply`, which loads and stores whole registers of columns, on a place that has room for them.
+///
+/// # Safety
+/// As [`super::Run`]; `multiply` can do it where the columns are whole registers.
+#[inline]
+pub(super) unsafe fn on_whole_registers<E: Element, const LANES: usize>(tile: &Tile<E>, multiply: Run<E>) {
+    const ROWS: usize = 32;
+    const COLUMNS: usize = 16;
+    let Tile { rows, columns, stride, .. } = *tile;
+    // SAFETY: the same condition. Rows and columns of the tile fit the place, as no kernel here has more.
     unsafe {
-        if tile.columns.is_multiple_of(LANES) {
+        if columns.is_multiple_of(LANES) {
             return multiply(tile);
         }
-        // What is stored is whole registers: to a place that has room for them.
-        let Tile { rows, columns, stride, .. } = *tile;
-        let mut output = [0.0; KERNEL.rows * KERNEL.columns];
-        let mut residual = [0.0; KERNEL.rows * KERNEL.columns];
+        let mut output = [0.0; ROWS * COLUMNS];
+        let mut residual = [0.0; ROWS * COLUMNS];
         for row in 0..rows {
             let copy = |from: *const f32, to: &mut [f32]| {
                 if !from.is_null() {
-                    from.add(row * stride).copy_to_nonoverlapping(to[row * KERNEL.columns..].as_mut_ptr(), columns);
+                    from.add(row * stride).copy_to_nonoverlapping(to[row * COLUMNS..].as_mut_ptr(), columns);
                 }
             };
             copy(if tile.start.is_null() { tile.output } else { std::ptr::null() }, &mut output);
@@ -43,11 +55,11 @@ unsafe fn run(tile: &Tile) {
         multiply(&Tile {
             output: output.as_mut_ptr(),
             residual: if tile.residual.is_null() { tile.residual } else { residual.as_ptr() },
-            stride: KERNEL.columns,
+            stride: COLUMNS,
             columns: columns.next_multiple_of(LANES),
             ..*tile
         });
-        for (row, values) in output.chunks_exact(KERNEL.columns).take(rows).enumerate() {
+        for (row, values) in output.chunks_exact(COLUMNS).take(rows).enumerate() {
             tile.output.add(row * stride).copy_from_nonoverlapping(values.as_ptr(), columns);
         }
     }

@@ -13,6 +13,7 @@ macro_rules! of_height {
         }
     };
 }
+pub(super) use of_height;
 
 /// # Safety
 /// As [`super::Run`].
@@ -56,37 +57,13 @@ pub(super) unsafe fn avx2(tile: &Tile) {
 /// As [`super::Run`].
 #[inline(always)]
 unsafe fn body<S: Simd, const R: usize, const V: usize>(simd: S, tile: &Tile) {
-    // Channels in the last vector.
-    let last = tile.columns - (V - 1) * LANES;
-    let mut sums = [[simd.splat(0.0); V]; R];
-    // SAFETY: rows and columns are inside the tile, pieces and elements inside the window, and weights and biases are whole
+    // SAFETY: rows and columns are inside the tile, pieces and elements inside the window, and weights are whole
     // vectors, as `Tile` says.
     unsafe {
-        for (i, sums) in sums.iter_mut().enumerate() {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = if tile.start.is_null() {
-                    let count = if v + 1 < V { LANES } else { last };
-                    simd.load_first(tile.output.add(i * tile.stride + v * LANES), count)
-                } else {
-                    simd.load(&*tile.start.add(v * LANES).cast())
-                };
-            }
-        }
-        for i in 0..R {
-            for v in 0..V {
-                let at = i * tile.stride + v * LANES;
-                prefetch_to_write(tile.output.wrapping_add(at));
-                if !tile.residual.is_null() {
-                    prefetch(tile.residual.wrapping_add(at));
-                }
-            }
-        }
+        let mut sums = first_sums::<S, f32, R, V>(simd, tile);
         let (mut weights, mut ahead) = (tile.weights, tile.ahead);
         for piece in 0..tile.count {
-            let mut rows = [tile.output.cast_const(); R];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = (*tile.pieces.add(piece * R + i)).add(tile.offset);
-            }
+            let rows = rows_of_piece::<f32, R>(tile, piece);
             for k in 0..tile.len {
                 let mut vectors = [simd.splat(0.0); V];
                 for (v, vector) in vectors.iter_mut().enumerate() {
@@ -103,11 +80,71 @@ unsafe fn body<S: Simd, const R: usize, const V: usize>(simd: S, tile: &Tile) {
                 ahead = ahead.wrapping_add(tile.ahead_step);
             }
         }
-        let bounds = simd.splat_bounds(tile.bounds);
-        for (i, sums) in sums.iter().enumerate() {
-            for (v, &sum) in sums.iter().enumerate() {
-                let (at, count) = (i * tile.stride + v * LANES, if v + 1 < V { LANES } else { last });
-                let mut sum = sum;
+        finish(simd, tile, &sums);
+    }
+}
+
+/// Where a piece of each row's window begins.
+///
+/// # Safety
+/// As [`super::Run`]; there is such a piece, and the tile has so many rows.
+#[inline(always)]
+pub(super) unsafe fn rows_of_piece<E, const R: usize>(tile: &Tile<E>, piece: usize) -> [*const E; R] {
+    // SAFETY: the caller's.
+    std::array::from_fn(|i| unsafe { (*tile.pieces.add(piece * R + i)).add(tile.offset) })
+}
+
+/// What the sums of a tile of `R` rows and `V` vectors begin as.
+///
+/// # Safety
+/// As [`super::Run`].
+#[inline(always)]
+pub(super) unsafe fn first_sums<S: Simd, E, const R: usize, const V: usize>(
+    simd: S,
+    tile: &Tile<E>,
+) -> [[S::F32; V]; R] {
+    let mut sums = [[simd.splat(0.0); V]; R];
+    // SAFETY: rows and columns are inside the tile, and biases are whole vectors, as `Tile` says.
+    unsafe {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = if tile.start.is_null() {
+                    simd.load_first(tile.output.add(i * tile.stride + v * LANES), columns_of::<E, V>(tile, v))
+                } else {
+                    simd.load(&*tile.start.add(v * LANES).cast())
+                };
+            }
+        }
+    }
+    for i in 0..R {
+        for v in 0..V {
+            let at = i * tile.stride + v * LANES;
+            prefetch_to_write(tile.output.wrapping_add(at));
+            if !tile.residual.is_null() {
+                prefetch(tile.residual.wrapping_add(at));
+            }
+        }
+    }
+    sums
+}
+
+/// Adds the residual to a tile's sums, clamps them, and stores them.
+///
+/// # Safety
+/// As [`super::Run`].
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd, E, const R: usize, const V: usize>(
+    simd: S,
+    tile: &Tile<E>,
+    sums: &[[S::F32; V]; R],
+) {
+    let bounds = simd.splat_bounds(tile.bounds);
+    for (i, sums) in sums.iter().enumerate() {
+        for (v, &sum) in sums.iter().enumerate() {
+            let (at, count) = (i * tile.stride + v * LANES, columns_of::<E, V>(tile, v));
+            let mut sum = sum;
+            // SAFETY: rows and columns are inside the tile.
+            unsafe {
                 if !tile.residual.is_null() {
                     sum = simd.add(sum, simd.load_first(tile.residual.add(at), count));
                 }
@@ -115,4 +152,10 @@ unsafe fn body<S: Simd, const R: usize, const V: usize>(simd: S, tile: &Tile) {
             }
         }
     }
+}
+
+/// The columns of vector `v` of a tile of `V` vectors.
+#[inline(always)]
+fn columns_of<E, const V: usize>(tile: &Tile<E>, v: usize) -> usize {
+    if v + 1 < V { LANES } else { tile.columns - (V - 1) * LANES }
 }

@@ -411,7 +411,7 @@ impl Conv2d {
         output: *mut f32,
     ) {
         let Geometry { input: [.., inputs], output: [height, width, outputs], .. } = self.geometry;
-        let gemm::Kernel { rows, columns, vector, run } = self.gemm.kernel;
+        let gemm::Kernel { rows, columns, vector, run, .. } = self.gemm.kernel;
         let first = panel * columns;
         let present = columns.min(outputs - first);
         let lanes = columns.min(outputs.next_multiple_of(vector) - first);

@@ -6,6 +6,7 @@ use kinglet_graph::ops::{
 };
 use kinglet_graph::qmath::{self, AddParameters, MeanParameters, Requantization};
 use kinglet_graph::{DType, Data, Graph, GraphError, Node, Op, Tensor, TensorType, ValueId};
+use kinglet_kernels::gemm::{Element, Half};
 use kinglet_kernels::geometry::Geometry;
 use kinglet_kernels::qgemm::QConv2d;
 use kinglet_kernels::quantized::{Addition, Output, Requantize, Weights};
@@ -16,6 +17,7 @@ use kinglet_kernels::{Activation as Stored, dwconv, eltwise, gemm, pooling, qdwc
 use super::Selected;
 use crate::step::Kernel;
 use crate::storage::STORED;
+use crate::{Arithmetic, SessionOptions};
 
 /// What every selection looks at.
 struct Context<'g> {
@@ -23,6 +25,7 @@ struct Context<'g> {
     node: &'g Node,
     choice: Choice,
     threads: usize,
+    arithmetic: Arithmetic,
 }
 
 /// The kernel of `node`, which also does the addition `residual`, if there is one.
@@ -30,10 +33,10 @@ pub(super) fn kernel(
     graph: &Graph,
     node: &Node,
     residual: Option<&Node>,
-    choice: Choice,
-    threads: usize,
+    options: &SessionOptions,
 ) -> Result<Selected, GraphError> {
-    let context = Context { graph, node, choice, threads };
+    let SessionOptions { threads, kernels: choice, arithmetic } = *options;
+    let context = Context { graph, node, choice, threads, arithmetic };
     if context.is_empty() {
         return Ok(context.plain());
     }
@@ -91,7 +94,7 @@ fn addition_of(graph: &Graph, node: &Node, takes: impl Fn(&TensorType) -> bool) 
 /// Whether a node is a convolution whose kernel can add a residual: a quantized one, or one of floats that nothing
 /// clamps before the addition.
 pub(super) fn adds_residuals(graph: &Graph, node: &Node) -> bool {
-    let context = Context { graph, node, choice: Choice::Best, threads: 1 };
+    let context = Context { graph, node, choice: Choice::Best, threads: 1, arithmetic: Arithmetic::F32 };
     let Op::Conv2d(op) = &node.op else { return false };
     let float = || op.activation == Activation::None && context.convolution_weights().is_some();
     !context.is_empty() && (context.quantized_weights().is_some() || float())
@@ -139,11 +142,21 @@ impl<'g> Context<'g> {
             let kernel = winograd::Conv2d::new(self.choice, &geometry, filter, values, bias, bounds, self.threads);
             Kernel::WinogradConv2d(kernel)
         } else {
-            Kernel::Conv2d(gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads))
+            self.direct_conv2d(&geometry, values, bias, bounds)
         };
         let mut selected = self.image(kernel);
         selected.operands.extend(other.map(Some));
         Ok(Some(selected))
+    }
+
+    /// A convolution of floats by its definition, in half precision where that was asked for and pays: groups have too
+    /// few channels each. Weights that are infinite in half precision stay as they are.
+    fn direct_conv2d(&self, geometry: &Geometry, values: &[f32], bias: Option<&[f32]>, bounds: [f32; 2]) -> Kernel {
+        let fits = || values.iter().all(|&weight| Half::of(weight).to_f32().is_finite());
+        if self.arithmetic == Arithmetic::Half && geometry.groups == 1 && fits() {
+            return Kernel::HalfConv2d(gemm::Conv2d::new(self.choice, geometry, values, bias, bounds, self.threads));
+        }
+        Kernel::Conv2d(gemm::Conv2d::new(self.choice, geometry, values, bias, bounds, self.threads))
     }
 
     /// What is applied to the sum of this node's result and another value, and that value.
@@ -163,8 +176,7 @@ impl<'g> Context<'g> {
             self.quantized_conv2d(geometry, &weights, op.activation, None)?
         } else if let Some((values, bias)) = self.float_weights() {
             let bounds = op.activation.bounds().into();
-            let kernel = gemm::Conv2d::new(self.choice, &geometry, values, bias, bounds, self.threads);
-            self.image(Kernel::Conv2d(kernel))
+            self.image(self.direct_conv2d(&geometry, values, bias, bounds))
         } else {
             return Ok(None);
         };

@@ -21,7 +21,7 @@ use kinglet::{Model, zoo};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::arguments::{Common, CropArgs, ObjectArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, ComputeArgs, CropArgs, ObjectArgs, PictureArgs, SizeArgs};
 use service::Service;
 use terminal::{Lines, Screen, Style, Terminal};
 
@@ -98,6 +98,9 @@ pub struct Live {
     objects: ObjectArgs,
 
     #[command(flatten)]
+    compute: ComputeArgs,
+
+    #[command(flatten)]
     sizes: SizeArgs,
 
     #[command(flatten)]
@@ -110,8 +113,9 @@ pub struct Live {
 impl Live {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut recognizer = Recognizer::new(&model, self.objects.options(), &common.session(Choice::Best))
-            .with_context(|| self.model.clone())?;
+        let mut recognizer =
+            Recognizer::new(&model, self.objects.options(), &self.compute.session(common, Choice::Best))
+                .with_context(|| self.model.clone())?;
         let source = sources::open(&self.source, &self.source_options())?;
         let mut hub = Hub::new(about(&model, &recognizer));
         let server = if self.no_web { None } else { Some(Server::start(self.listen, self.access(), hub.clone())?) };
