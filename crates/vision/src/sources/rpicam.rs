@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::jpeg_pipe::JpegPipe;
@@ -52,6 +52,8 @@ struct RpiCam {
     waited_for: Option<Next>,
     /// The last line that the program wrote on standard error, which it keeps for errors.
     complaint: Arc<Mutex<String>>,
+    /// Hears what the program says until it has said all.
+    listener: JoinHandle<()>,
     description: Description,
 }
 
@@ -76,8 +78,10 @@ impl RpiCam {
         let why = |ended: io::Result<()>| ended.map_or_else(|error| error.to_string(), |()| "it ended".to_owned());
         let pictures = JpegPipe::drain("rpicam", stdout, why);
         let listening = listen(stderr, complaint.clone());
-        match pictures.and_then(|pictures| listening.map(|()| pictures)) {
-            Ok(pictures) => Ok(RpiCam { child, pictures, waited_for: None, complaint, description }),
+        match pictures.and_then(|pictures| Ok((pictures, listening?))) {
+            Ok((pictures, listener)) => {
+                Ok(RpiCam { child, pictures, waited_for: None, complaint, listener, description })
+            }
             Err(error) => {
                 end(&mut child);
                 Err(VisionError::Thread(error))
@@ -105,13 +109,17 @@ impl RpiCam {
     /// Why the pictures ended: how the program did, and what it said.
     fn why_ended(&mut self, problem: &str) -> String {
         // It closes its output shortly before it ends.
-        let deadline = Instant::now() + Duration::from_millis(500);
+        let deadline = Instant::now() + Duration::from_secs(2);
         let status = loop {
             match self.child.try_wait() {
                 Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
                 status => break status.ok().flatten(),
             }
         };
+        // Its last words may still be on their way; what it started itself may keep the pipe open.
+        while status.is_some() && !self.listener.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
         let how = status.map_or_else(|| problem.to_owned(), explain);
         format!("{}: {how}{}", self.description.format, self.said())
     }
@@ -141,7 +149,7 @@ fn spawn(programs: &[String], width: u32, height: u32, fps: f64) -> io::Result<(
 }
 
 /// Reads what the program says, so that it never waits for a reader, and keeps the last line.
-fn listen(stderr: ChildStderr, complaint: Arc<Mutex<String>>) -> io::Result<()> {
+fn listen(stderr: ChildStderr, complaint: Arc<Mutex<String>>) -> io::Result<JoinHandle<()>> {
     let mut lines = BufReader::new(stderr);
     let listen = move || {
         let mut line = Vec::new();
@@ -154,7 +162,7 @@ fn listen(stderr: ChildStderr, complaint: Arc<Mutex<String>>) -> io::Result<()> 
             line.clear();
         }
     };
-    thread::Builder::new().name("rpicam-errors".to_owned()).spawn(listen).map(drop)
+    thread::Builder::new().name("rpicam-errors".to_owned()).spawn(listen)
 }
 
 fn failed(problem: String) -> VisionError {
