@@ -54,9 +54,44 @@ impl Common {
     }
 }
 
+/// How a model is opened, and how it computes.
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    compute: ComputeArgs,
+
+    #[command(flatten)]
+    sizes: SizeArgs,
+}
+
+impl LoadArgs {
+    /// The model of this name or path with what was asked for.
+    pub fn open(&self, name_or_path: &str) -> Result<Model> {
+        Ok(fetch::load(name_or_path, &self.sizes.options())?)
+    }
+
+    /// The same as the file has it, not optimized.
+    pub fn open_as_imported(&self, name_or_path: &str) -> Result<Model> {
+        Ok(fetch::load(name_or_path, &OpenOptions { as_imported: true, ..self.sizes.options() })?)
+    }
+
+    /// Sessions with these kernels.
+    pub fn session(&self, common: &Common, kernels: Choice) -> SessionOptions {
+        SessionOptions { threads: common.threads(), kernels, arithmetic: self.arithmetic() }
+    }
+
+    /// How floats are multiplied.
+    pub fn arithmetic(&self) -> Arithmetic {
+        match self.compute.arithmetic {
+            Precision::F32 => Arithmetic::F32,
+            Precision::Half => Arithmetic::Half,
+        }
+    }
+}
+
 /// How a model computes.
 #[derive(Args, Debug)]
-pub struct ComputeArgs {
+struct ComputeArgs {
     /// How floats are multiplied
     #[arg(long, value_name = "PRECISION", value_enum, default_value_t)]
     arithmetic: Precision,
@@ -71,25 +106,10 @@ enum Precision {
     Half,
 }
 
-impl ComputeArgs {
-    /// How floats are multiplied.
-    pub fn arithmetic(&self) -> Arithmetic {
-        match self.arithmetic {
-            Precision::F32 => Arithmetic::F32,
-            Precision::Half => Arithmetic::Half,
-        }
-    }
-
-    /// Sessions with these kernels.
-    pub fn session(&self, common: &Common, kernels: Choice) -> SessionOptions {
-        SessionOptions { threads: common.threads(), kernels, arithmetic: self.arithmetic() }
-    }
-}
-
 /// What is bound in a model whose file leaves it open: sizes, and the network of one that holds parameters alone.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "What the model's file leaves open")]
-pub struct SizeArgs {
+struct SizeArgs {
     /// Give the axis NAME (or axis A of an input: INPUT:A) this size [default: 1 for the batch]
     #[arg(long, value_name = "NAME=SIZE", value_parser = named_size)]
     dim: Vec<(String, usize)>,
@@ -104,16 +124,6 @@ pub struct SizeArgs {
 }
 
 impl SizeArgs {
-    /// The model of this name or path with these sizes.
-    pub fn load(&self, name_or_path: &str) -> Result<Model> {
-        Ok(fetch::load(name_or_path, &self.options())?)
-    }
-
-    /// The same as the file has it, not optimized.
-    pub fn load_as_imported(&self, name_or_path: &str) -> Result<Model> {
-        Ok(fetch::load(name_or_path, &OpenOptions { as_imported: true, ..self.options() })?)
-    }
-
     fn options(&self) -> OpenOptions {
         let sizes = self.dim.iter().cloned().collect();
         let shapes = self.shape.iter().cloned().collect();
@@ -186,8 +196,8 @@ impl Filter {
 
 impl PictureArgs {
     /// The model of this name or path with what was asked for.
-    pub fn load(&self, name_or_path: &str, sizes: &SizeArgs) -> Result<Model> {
-        let mut model = sizes.load(name_or_path)?;
+    pub fn open(&self, name_or_path: &str, load: &LoadArgs) -> Result<Model> {
+        let mut model = load.open(name_or_path)?;
         if let Some(form) = self.decoder {
             model = model.with_form(form);
         }

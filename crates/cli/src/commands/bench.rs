@@ -15,7 +15,7 @@ use kinglet::runtime::StepInfo;
 use kinglet::{Arithmetic, Session, SessionOptions};
 use serde::Serialize;
 
-use crate::arguments::{Common, ComputeArgs, SizeArgs};
+use crate::arguments::{Common, LoadArgs};
 use crate::table::{Table, left, right};
 use crate::{milliseconds, output};
 
@@ -51,10 +51,7 @@ pub struct Bench {
     model: String,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 
     /// How long to measure
     #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = seconds)]
@@ -128,9 +125,9 @@ struct Figures {
 
 impl Bench {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.sizes.load(&self.model)?;
+        let model = self.load.open(&self.model)?;
         let choice = self.kernels.unwrap_or_default();
-        let options = self.compute.session(common, choice);
+        let options = self.load.session(common, choice);
         let mut session = model.session(&options)?;
         fill_inputs(&mut session);
         let difference = match options.arithmetic {

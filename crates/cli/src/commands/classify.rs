@@ -10,7 +10,7 @@ use kinglet::kernels::table::Choice;
 use kinglet::{Classifier, Prediction};
 use serde::Serialize;
 
-use crate::arguments::{Common, ComputeArgs, CropArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, CropArgs, LoadArgs, PictureArgs};
 use crate::pictures::each;
 use crate::{milliseconds, output};
 
@@ -36,10 +36,7 @@ pub struct Classify {
     top: u32,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 
     #[command(flatten)]
     pictures: PictureArgs,
@@ -59,8 +56,8 @@ struct Answer<'a> {
 
 impl Classify {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut classifier = Classifier::with_options(&model, &self.compute.session(common, Choice::Best))
+        let model = self.crop.apply(self.pictures.open(&self.model, &self.load)?);
+        let mut classifier = Classifier::with_options(&model, &self.load.session(common, Choice::Best))
             .with_context(|| self.model.clone())?;
         each(&self.images, "classified", |file| {
             let answer = self.answer(&mut classifier, file)?;

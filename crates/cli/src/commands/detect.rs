@@ -11,7 +11,7 @@ use kinglet::vision::draw;
 use kinglet::{Detection, Detector};
 use serde::Serialize;
 
-use crate::arguments::{Common, ComputeArgs, ObjectArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, LoadArgs, ObjectArgs, PictureArgs};
 use crate::pictures::{Drawings, each};
 use crate::{milliseconds, output};
 
@@ -46,10 +46,7 @@ pub struct Detect {
     objects: ObjectArgs,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 
     #[command(flatten)]
     pictures: PictureArgs,
@@ -67,9 +64,9 @@ struct Answer<'a> {
 
 impl Detect {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model, &self.sizes)?;
+        let model = self.pictures.open(&self.model, &self.load)?;
         let mut detector =
-            Detector::with_options(&model, self.objects.options(), &self.compute.session(common, Choice::Best))
+            Detector::with_options(&model, self.objects.options(), &self.load.session(common, Choice::Best))
                 .with_context(|| self.model.clone())?;
         let mut drawings = Drawings::to(self.output.as_deref(), &self.images)?;
         each(&self.images, "looked through", |file| answer(&mut detector, file, common.json, &mut drawings))

@@ -10,7 +10,7 @@ use kinglet::Classifier;
 use kinglet::kernels::table::Choice;
 use serde::Serialize;
 
-use crate::arguments::{Common, ComputeArgs, CropArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, CropArgs, LoadArgs, PictureArgs};
 use crate::dataset::{self, Sample};
 use crate::{milliseconds, output};
 
@@ -41,10 +41,7 @@ pub struct Eval {
     limit: Option<u32>,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 
     #[command(flatten)]
     pictures: PictureArgs,
@@ -64,8 +61,8 @@ struct Accuracy {
 
 impl Eval {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut classifier = Classifier::with_options(&model, &self.compute.session(common, Choice::Best))
+        let model = self.crop.apply(self.pictures.open(&self.model, &self.load)?);
+        let mut classifier = Classifier::with_options(&model, &self.load.session(common, Choice::Best))
             .with_context(|| self.model.clone())?;
         let samples = dataset::open(&self.data, model.labels(), classifier.classes())?;
         let samples = dataset::spread(samples, self.limit.map_or(usize::MAX, |limit| limit as usize));

@@ -7,7 +7,7 @@ use kinglet::kernels::table::Choice;
 use kinglet::{Model, Session};
 use serde::Serialize;
 
-use crate::arguments::{Common, ComputeArgs, SizeArgs};
+use crate::arguments::{Common, LoadArgs};
 use crate::output;
 use crate::table::{Table, left, right};
 
@@ -36,10 +36,7 @@ pub struct Inspect {
     passes: bool,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 }
 
 #[derive(Serialize)]
@@ -109,10 +106,10 @@ impl Type {
 impl Inspect {
     pub fn run(self, common: &Common) -> Result<()> {
         if self.passes {
-            return passes::run(&self.sizes.load_as_imported(&self.model)?, common);
+            return passes::run(&self.load.open_as_imported(&self.model)?, common);
         }
-        let model = self.sizes.load(&self.model)?;
-        let session = model.session(&self.compute.session(common, Choice::Best))?;
+        let model = self.load.open(&self.model)?;
+        let session = model.session(&self.load.session(common, Choice::Best))?;
         let report = report(&model, &session);
         if common.json { output::json(&report) } else { print(&report) }
     }

@@ -13,7 +13,7 @@ use kinglet::{DType, Tensor};
 use serde::Serialize;
 
 use super::bench::kernels_argument;
-use crate::arguments::{Common, ComputeArgs, SizeArgs};
+use crate::arguments::{Common, LoadArgs};
 use crate::npy::{self, Array};
 use crate::output;
 use crate::table::{Table, left};
@@ -36,10 +36,7 @@ pub struct Run {
     model: String,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 
     /// An input as a .npy file; NAME= may be left out where the model has one input
     #[arg(long = "input", value_name = "[NAME=]FILE", required = true)]
@@ -73,7 +70,7 @@ struct Described<'a> {
 
 impl Run {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.sizes.load(&self.model)?;
+        let model = self.load.open(&self.model)?;
         let graph = model.graph();
         let inputs = read_inputs(graph, &self.inputs)?;
         // Where outputs go is settled before the work is done.
@@ -82,7 +79,7 @@ impl Run {
         let outputs = if self.reference {
             Reference::new(graph)?.execute(&inputs)?
         } else {
-            model.session(&self.compute.session(common, self.kernels.unwrap_or_default()))?.run(&inputs)?.to_vec()
+            model.session(&self.load.session(common, self.kernels.unwrap_or_default()))?.run(&inputs)?.to_vec()
         };
         for (index, file) in &files {
             npy::write(file, outputs[*index].as_ref())?;

@@ -11,7 +11,7 @@ use kinglet::vision::draw;
 use kinglet::{ClassShare, Segmenter};
 use serde::Serialize;
 
-use crate::arguments::{Common, ComputeArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, LoadArgs, PictureArgs};
 use crate::pictures::{Drawings, each};
 use crate::{milliseconds, output};
 
@@ -42,10 +42,7 @@ pub struct Segment {
     output: Option<PathBuf>,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 
     #[command(flatten)]
     pictures: PictureArgs,
@@ -63,8 +60,8 @@ struct Answer<'a> {
 
 impl Segment {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.pictures.load(&self.model, &self.sizes)?;
-        let mut segmenter = Segmenter::with_options(&model, &self.compute.session(common, Choice::Best))
+        let model = self.pictures.open(&self.model, &self.load)?;
+        let mut segmenter = Segmenter::with_options(&model, &self.load.session(common, Choice::Best))
             .with_context(|| self.model.clone())?;
         let mut drawings = Drawings::to(self.output.as_deref(), &self.images)?;
         each(&self.images, "segmented", |file| answer(&mut segmenter, file, common.json, &mut drawings))

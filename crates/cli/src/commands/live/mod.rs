@@ -21,7 +21,7 @@ use kinglet::{Model, zoo};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::arguments::{Common, ComputeArgs, CropArgs, ObjectArgs, PictureArgs, SizeArgs};
+use crate::arguments::{Common, CropArgs, LoadArgs, ObjectArgs, PictureArgs};
 use service::Service;
 use terminal::{Lines, Screen, Style, Terminal};
 
@@ -98,10 +98,7 @@ pub struct Live {
     objects: ObjectArgs,
 
     #[command(flatten)]
-    compute: ComputeArgs,
-
-    #[command(flatten)]
-    sizes: SizeArgs,
+    load: LoadArgs,
 
     #[command(flatten)]
     pictures: PictureArgs,
@@ -112,10 +109,9 @@ pub struct Live {
 
 impl Live {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = self.crop.apply(self.pictures.load(&self.model, &self.sizes)?);
-        let mut recognizer =
-            Recognizer::new(&model, self.objects.options(), &self.compute.session(common, Choice::Best))
-                .with_context(|| self.model.clone())?;
+        let model = self.crop.apply(self.pictures.open(&self.model, &self.load)?);
+        let mut recognizer = Recognizer::new(&model, self.objects.options(), &self.load.session(common, Choice::Best))
+            .with_context(|| self.model.clone())?;
         let source = sources::open(&self.source, &self.source_options())?;
         let mut hub = Hub::new(about(&model, &recognizer));
         let server = if self.no_web { None } else { Some(Server::start(self.listen, self.access(), hub.clone())?) };
